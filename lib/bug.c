@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bug.c - the last words of a library that found itself broken.
+ *
+ * Layer 0.  Uses no stdio: it may be called from a small stack, under any
+ * lock.
+ */
+#include "bug.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static void
+put(const char *s)
+{
+	ssize_t n = write(STDERR_FILENO, s, strlen(s));
+
+	(void)n;
+}
+
+void
+co__bug(const char *what, const char *file, int line)
+{
+	char digits[16];
+	int i = sizeof digits;
+
+	digits[--i] = '\0';
+	do {
+		digits[--i] = (char)('0' + line % 10);
+		line /= 10;
+	} while (line > 0 && i > 0);
+	put("weft: bug: ");
+	put(what);
+	put(" at ");
+	put(file);
+	put(":");
+	put(digits + i);
+	put("\n");
+	abort();
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * context.c - a context that has not begun, and what sanitizers must be told.
+ *
+ * Layer 3.  Invariants:
+ *
+ *	C3  a context made here and one that was switched away from look alike
+ *	    (FRAME, drawn in asm/): the switch does not ask which it resumes.
+ *	C4  under ASan and TSan nothing that is instrumented runs between the
+ *	    announcement of a switch and the switch.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE		/* pthread_getattr_np */
+#endif
+
+#include "context.h"
+#include "bug.h"
+
+#if defined WEFT_ASAN
+#include <pthread.h>
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined WEFT_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
+#if defined WEFT_CONTEXT_BOOST
+
+/*
+ * A context of Boost's learns nothing from who starts it but one pointer, which
+ * every switch already uses.  So it is started once to be told its entry.
+ */
+static void
+boost_begin(struct context_transfer t)
+{
+	void (*entry)(void) = (void (*)(void))t.data;
+
+	t = jump_fcontext(t.fctx, NULL);
+	((struct context *)t.data)->sp = t.fctx;
+	entry();
+	bug("entry() of a context returned");
+}
+
+static void *
+frame_make(void *lo, void *hi, void (*entry)(void))
+{
+	void *sp = make_fcontext(hi, (size_t)((char *)hi - (char *)lo),
+	    boost_begin);
+
+	return jump_fcontext(sp, (void *)entry).fctx;
+}
+
+#elif defined __x86_64__
+
+extern const char co__context_begin[] __attribute__((visibility("hidden")));
+
+struct frame {			/* FRAME */
+	uint32_t mxcsr;
+	uint16_t x87cw;
+	uint16_t nothing;
+	void *rbp;
+	const void *rip;
+	void (*entry)(void);
+	void *top[2];
+};
+_Static_assert(offsetof(struct frame, entry) == 0x18, "FRAME");
+_Static_assert(sizeof(struct frame) == 0x30, "FRAME");
+
+static void *
+frame_make(void *lo, void *hi, void (*entry)(void))
+{
+	struct frame *f = (struct frame *)hi - 1;
+
+	(void)lo;
+	f->mxcsr = 0x1f80;	/* as a process begins: all exceptions masked, */
+	f->x87cw = 0x37f;	/* to nearest, 64 bits of mantissa */
+	f->nothing = 0;
+	f->rbp = NULL;
+	f->rip = co__context_begin;
+	f->entry = entry;
+	return f;
+}
+
+#elif defined __aarch64__
+
+extern const char co__context_begin[] __attribute__((visibility("hidden")));
+
+struct frame {			/* FRAME */
+	void *x29;
+	const void *pc;
+	uint64_t fpcr;
+	uint64_t nothing;
+	void (*entry)(void);
+	void *top;
+};
+_Static_assert(offsetof(struct frame, entry) == 0x20, "FRAME");
+_Static_assert(sizeof(struct frame) == 0x30, "FRAME");
+
+static void *
+frame_make(void *lo, void *hi, void (*entry)(void))
+{
+	struct frame *f = (struct frame *)hi - 1;
+
+	(void)lo;
+	f->x29 = NULL;
+	f->pc = co__context_begin;
+	f->fpcr = 0;		/* as a process begins */
+	f->entry = entry;
+	return f;
+}
+
+#else
+#error "no switch for this processor: configure --with-context=boost"
+#endif
+
+/*
+ * One set of three for each kind of build.  bounds_*: what ASan keeps;
+ * fiber_*: what TSan keeps.
+ */
+#if defined WEFT_ASAN
+
+/*
+ * A stack that was left for good still carries the poison of frames that never
+ * returned; the next coroutine on it must not trip over them.
+ */
+static void
+bounds_make(struct context *c, void *lo, void *hi)
+{
+	c->fake_stack = NULL;
+	c->lo = lo;
+	c->size = (size_t)((char *)hi - (char *)lo);
+	__asan_unpoison_memory_region(lo, c->size);
+}
+
+static void
+bounds_adopt(struct context *c)
+{
+	pthread_attr_t attr;
+	void *lo;
+
+	c->fake_stack = NULL;
+	bug_if(pthread_getattr_np(pthread_self(), &attr) != 0);
+	pthread_attr_getstack(&attr, &lo, &c->size);
+	pthread_attr_destroy(&attr);
+	c->lo = lo;
+}
+
+#define bounds_switch(save, to) \
+	__sanitizer_start_switch_fiber((save), (to)->lo, (to)->size)
+#define bounds_landed(fake) \
+	__sanitizer_finish_switch_fiber((fake), NULL, NULL)
+#define CONTEXT_FAKE(c)	((c)->fake_stack)
+#define CONTEXT_FAKE_AT(c)	(&(c)->fake_stack)
+
+#else
+
+static inline void
+bounds_make(struct context *c, void *lo, void *hi)
+{
+	(void)c, (void)lo, (void)hi;
+}
+
+static inline void
+bounds_adopt(struct context *c)
+{
+	(void)c;
+}
+
+#define bounds_switch(save, to)		((void)(save), (void)(to))
+#define bounds_landed(fake)		((void)(fake))
+#define CONTEXT_FAKE(c)			NULL
+#define CONTEXT_FAKE_AT(c)		NULL
+
+#endif
+
+#if defined WEFT_TSAN
+
+/*
+ * 1: a switch alone orders nothing between the two coroutines, so TSan sees
+ * whether the scheduler's own words do.  0: every switch counts as an edge.
+ */
+#define CONTEXT_NO_SYNC	1
+
+#define fiber_make(c)	((void)((c)->fiber = __tsan_create_fiber(0)))
+#define fiber_adopt(c)	((void)((c)->fiber = __tsan_get_current_fiber()))
+#define fiber_switch(c)	__tsan_switch_to_fiber((c)->fiber, CONTEXT_NO_SYNC)
+
+/* An adopted context has the fiber of its thread, which is not ours. */
+static void
+fiber_drop(struct context *c)
+{
+	if (c->fiber && c->fiber != __tsan_get_current_fiber())
+		__tsan_destroy_fiber(c->fiber);
+	c->fiber = NULL;
+}
+
+#else
+
+#define fiber_make(c)	((void)(c))
+#define fiber_adopt(c)	((void)(c))
+#define fiber_switch(c)	((void)(c))
+#define fiber_drop(c)	((void)(c))
+
+#endif
+
+void
+context_make(struct context *c, void *lo, void *hi, void (*entry)(void))
+{
+	bounds_make(c, lo, hi);
+	fiber_make(c);
+	c->sp = frame_make(lo, (void *)round_down((uintptr_t)hi, 16), entry);
+}
+
+void
+context_adopt(struct context *c)
+{
+	c->sp = NULL;		/* until it is switched away from */
+	bounds_adopt(c);
+	fiber_adopt(c);
+}
+
+void
+context_drop(struct context *c)
+{
+	fiber_drop(c);
+	c->sp = NULL;
+}
+
+#if defined WEFT_ASAN || defined WEFT_TSAN
+
+#define uninstrumented \
+	noinline __attribute__((no_sanitize("address"), no_sanitize("thread")))
+
+uninstrumented void
+context_switch(struct context *from, struct context *to)
+{
+	bounds_switch(CONTEXT_FAKE_AT(from), to);
+	fiber_switch(to);
+	context_jump(from, to);
+	bounds_landed(CONTEXT_FAKE(from));
+}
+
+uninstrumented void
+context_leave(struct context *from, struct context *to)
+{
+	bounds_switch(NULL, to);
+	fiber_switch(to);
+	context_jump(from, to);
+	bug("a context that was left for good goes on");
+}
+
+uninstrumented void
+context_landed(void)
+{
+	bounds_landed(NULL);
+}
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * context.h - a saved point of execution, and the switch between two.
+ *
+ * Layer 3.  The switch keeps what the ABI calls preserved across a call:
+ * callee-saved registers and the floating point control words, which are
+ * reloaded only when the two sides differ.
+ *
+ * On x86_64 and aarch64 the switch is inlined where tasks park (context_asm.h);
+ * asm/ holds the same as functions, for builds that cannot inline it, and as
+ * the text to read first.  --with-context=boost goes through Boost.Context.
+ * Sanitizer builds tell the sanitizer about every switch.
+ */
+#ifndef WEFT_CONTEXT_H
+#define WEFT_CONTEXT_H
+
+#include "base.h"
+
+struct context {
+	void *sp;		/* FRAME: what it points to is in asm/ */
+#ifdef WEFT_ASAN
+	void *fake_stack;	/* ASan's, while this context is not running */
+	const void *lo;		/* the stack that it runs on */
+	size_t size;
+#endif
+#ifdef WEFT_TSAN
+	void *fiber;
+#endif
+};
+
+/*
+ * Makes *c begin at entry() on the stack [lo, hi), with default control words.
+ * entry never returns and calls context_landed() first.
+ */
+void context_make(struct context *c, void *lo, void *hi, void (*entry)(void));
+
+/* Makes *c stand for the calling thread on its own stack. */
+void context_adopt(struct context *c);
+
+/* After *c was left for good: gives back what the sanitizer keeps for it. */
+void context_drop(struct context *c);
+
+/*
+ * static inline void context_switch(struct context *from, struct context *to);
+ *	Saves the caller in *from and goes on in *to; returns when somebody
+ *	switches to *from, perhaps on another thread.
+ * static inline void context_leave(struct context *from, struct context *to);
+ *	The same, when *from will never be switched to again.
+ * static inline void context_landed(void);
+ *	The first thing to call in entry().
+ */
+#include "context_switch.h"
+
+#endif

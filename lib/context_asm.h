@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * context_asm.h - the switch as inline assembly: x86_64 and aarch64.
+ *
+ * Layer 3.  Used by context_switch.h only.  The FRAME is the one of asm/, where
+ * it is drawn and where each instruction has its comment; here the saved
+ * registers above it are left out, as the compiler is told that all of them
+ * change: it spills only those that hold something, and it is where the time
+ * goes (1.5 ns for this form, twice as much for a call that saves all).
+ *
+ * True for both forms, so that either can resume what the other has saved:
+ *
+ *	C1  whoever resumes a context sets the stack pointer to context.sp,
+ *	    loads the control words and the frame pointer from the frame there
+ *	    and jumps to the address in it; nothing else.
+ *	C2  the code at that address takes the frame off, and restores whatever
+ *	    it has saved above it.
+ *
+ * It ends in an indirect jump.  A `ret` would be predicted to return to the
+ * last caller, which is the wrong one after a switch.
+ *
+ * The frame address is an operand only to make the compiler keep a frame
+ * pointer in the functions that switch: the unwinder then finds the caller
+ * also in the middle, when the stack pointer is not where the compiler thinks.
+ */
+#ifndef WEFT_CONTEXT_ASM_H
+#define WEFT_CONTEXT_ASM_H
+
+#if defined __x86_64__
+
+/* All are named in builds without AVX-512 too: a single function may be
+   compiled for it.  Only k0 is not allowed then. */
+#if defined __AVX512F__
+#define CONTEXT_CLOBBER_K0	"k0",
+#else
+#define CONTEXT_CLOBBER_K0
+#endif
+
+/*
+ * The 128 bytes below the stack pointer are the red zone: a function that
+ * calls nothing keeps its locals there, and a function may well call nothing
+ * but us.  No compiler of today says whether it does, so the frame goes below;
+ * one `lea` makes both steps, so the price is only where the frame lies.
+ */
+static always_inline void
+context_jump(struct context *from, struct context *to)
+{
+	__asm__ volatile(
+	    "leaq	-152(%%rsp), %%rsp\n\t"
+	    "leaq	1f(%%rip), %%rax\n\t"
+	    "movq	%%rax, 16(%%rsp)\n\t"
+	    "movq	%%rbp, 8(%%rsp)\n\t"
+	    "stmxcsr	(%%rsp)\n\t"
+	    "fnstcw	4(%%rsp)\n\t"
+	    "movl	(%%rsp), %%ecx\n\t"
+	    "movzwl	4(%%rsp), %%edx\n\t"
+	    "movq	%%rsp, (%%rdi)\n\t"
+	    "movq	(%%rsi), %%rsp\n\t"
+	    "xorl	(%%rsp), %%ecx\n\t"
+	    "testl	$0xffc0, %%ecx\n\t"
+	    "jne	2f\n"
+	    "3:\tcmpw	4(%%rsp), %%dx\n\t"
+	    "jne	4f\n"
+	    "5:\tmovq	8(%%rsp), %%rbp\n\t"
+	    "jmpq	*16(%%rsp)\n"
+	    "2:\tldmxcsr (%%rsp)\n\t"
+	    "jmp	3b\n"
+	    "4:\tfldcw	4(%%rsp)\n\t"
+	    "jmp	5b\n"
+	    "1:\tendbr64\n\t"
+	    "leaq	152(%%rsp), %%rsp"
+	    : "+D"(from), "+S"(to)
+	    : "d"(__builtin_frame_address(0))
+	    : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11",
+	      "r12", "r13", "r14", "r15",
+	      "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+	      "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+	      "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21",
+	      "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28",
+	      "xmm29", "xmm30", "xmm31", CONTEXT_CLOBBER_K0
+	      "k1", "k2", "k3", "k4", "k5", "k6", "k7",
+	      "mm0", "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7",
+	      "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)",
+	      "st(7)", "memory", "cc");
+}
+
+#elif defined __aarch64__
+
+/* There is no red zone in AAPCS64 as Linux uses it.  `hint #36` is bti j. */
+static always_inline void
+context_jump(struct context *from, struct context *to)
+{
+	register struct context *x0 __asm__("x0") = from;
+	register struct context *x1 __asm__("x1") = to;
+	register void *x2 __asm__("x2") = __builtin_frame_address(0);
+
+	__asm__ volatile(
+	    "adr	x16, 1f\n\t"
+	    "stp	x29, x16, [sp, #-32]!\n\t"
+	    "mrs	x3, fpcr\n\t"
+	    "str	x3, [sp, #16]\n\t"
+	    "mov	x4, sp\n\t"
+	    "str	x4, [x0]\n\t"
+	    "ldr	x4, [x1]\n\t"
+	    "mov	sp, x4\n\t"
+	    "ldr	x5, [sp, #16]\n\t"
+	    "cmp	x3, x5\n\t"
+	    "b.ne	2f\n"
+	    "3:\tldp	x29, x16, [sp]\n\t"
+	    "br	x16\n"
+	    "2:\tmsr	fpcr, x5\n\t"
+	    "b	3b\n"
+	    "1:\thint	#36\n\t"
+	    "add	sp, sp, #32"
+	    : "+r"(x0), "+r"(x1), "+r"(x2)
+	    :
+	    : "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12",
+	      "x13", "x14", "x15", "x16", "x17", "x18", "x19", "x20", "x21",
+	      "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",
+	      "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9",
+	      "v10", "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18",
+	      "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27",
+	      "v28", "v29", "v30", "v31",
+	      "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9",
+	      "p10", "p11", "p12", "p13", "p14", "p15", "memory", "cc");
+}
+
+#endif
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * context_switch.h - which form of the switch this build uses.
+ *
+ * Layer 3.  Included at the end of context.h.
+ *
+ *	plain build, x86_64 or aarch64	context_jump() inline, context_asm.h
+ *	-DWEFT_CONTEXT_CALL, sanitizers,
+ *	other processors with asm/	context_jump() calls asm/
+ *	-DWEFT_CONTEXT_BOOST		context_jump() calls Boost.Context
+ *
+ * Sanitizer builds switch in one function of context.c that is not
+ * instrumented itself.  Everywhere else context_switch() is context_jump().
+ */
+#ifndef WEFT_CONTEXT_SWITCH_H
+#define WEFT_CONTEXT_SWITCH_H
+
+_Static_assert(offsetof(struct context, sp) == 0, "FRAME: asm/ knows it");
+
+#if defined WEFT_CONTEXT_BOOST
+
+/* What <boost/context/detail/fcontext.hpp> declares, in C. */
+struct context_transfer {
+	void *fctx;	/* whom we came from, as he can be resumed */
+	void *data;
+};
+struct context_transfer jump_fcontext(void *to, void *data);
+void *make_fcontext(void *hi, size_t size,
+    void (*fn)(struct context_transfer));
+
+/* Boost gives the saved point of whom we left to whom we go to: he notes it. */
+static inline void
+context_jump(struct context *from, struct context *to)
+{
+	struct context_transfer t = jump_fcontext(to->sp, from);
+
+	((struct context *)t.data)->sp = t.fctx;
+}
+
+#elif defined WEFT_CONTEXT_CALL || defined WEFT_ASAN || defined WEFT_TSAN || \
+    !(defined __x86_64__ || defined __aarch64__)
+
+void co__context_jump(struct context *from, struct context *to);
+
+static always_inline void
+context_jump(struct context *from, struct context *to)
+{
+	co__context_jump(from, to);
+}
+
+#else
+
+#include "context_asm.h"
+
+#endif
+
+#if defined WEFT_ASAN || defined WEFT_TSAN
+
+void context_switch(struct context *from, struct context *to);
+void context_leave(struct context *from, struct context *to);
+void context_landed(void);
+
+#else
+
+static always_inline void
+context_switch(struct context *from, struct context *to)
+{
+	context_jump(from, to);
+}
+
+static always_inline void
+context_leave(struct context *from, struct context *to)
+{
+	context_jump(from, to);
+}
+
+static always_inline void
+context_landed(void)
+{
+}
+
+#endif
+
+#endif

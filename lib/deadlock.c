@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * deadlock.c - every coroutine sleeps and nothing can wake one.
+ *
+ * Layer 10.  Asked when the last worker is about to sleep.  What could still
+ * wake somebody: a timer of any worker, what a reactor waits for (descriptors,
+ * signals, jobs), another runtime, and any thread that is not weft's own.  The
+ * last cannot be known better than by counting threads; as one may end without
+ * a word to us, the answer is then "ask again later".
+ */
+#include "deadlock.h"
+#include "scope.h"
+
+#include <weft/inspect.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RECHECK = 500 * 1000 * 1000 };	/* ns */
+
+static uint32_t own_threads;		/* [atomic] */
+
+void
+deadlock_own_threads(int n)
+{
+	a_add_seqcst(&own_threads, (uint32_t)n);
+}
+
+static bool
+somebody_outside(struct runtime *rt)
+{
+	uint32_t i;
+
+	for (i = 0; i < rt->nworkers; i++) {
+		struct worker *w = &rt->workers[i];
+
+		if (a_load_acquire(&w->timers.next) != CO_FOREVER ||
+		    !a_load_acquire(&w->asleep) ||
+		    a_load_acquire(&w->runq.waiting) ||
+		    w->runq.bands ||
+		    a_load_acquire(&w->inbox_count) ||
+		    rt->reactor->waits(w->reactor))
+			return true;
+	}
+	return a_load_acquire(&rt->inject_count) != 0;
+}
+
+/* Threads that a tool or an emulator keeps: not weft's, and no danger. */
+static int
+ignored_threads(void)
+{
+	const char *s = getenv("WEFT_IGNORE_THREADS");
+
+	return s ? atoi(s) : 0;
+}
+
+int64_t
+deadlock_check(struct runtime *rt)
+{
+	int threads;
+
+	if (a_load_relaxed(&rt->over) || a_load_relaxed(&rt->forced) ||
+	    somebody_outside(rt))
+		return -1;
+	threads = os_threads();
+	if (threads < 0)
+		return -1;
+	if (threads - ignored_threads() > (int)a_load_acquire(&own_threads) ||
+	    (uint32_t)rt->nworkers != a_load_acquire(&own_threads))
+		return RECHECK;
+	if (a_xchg_seqcst(&rt->forced, 1))
+		return -1;
+	fputs("deadlock: all coroutines are asleep\n", stderr);
+	co_dump(stderr);
+	rt->deadlocked = true;
+	scope_cancel_all(&rt->root);
+	return 0;
+}

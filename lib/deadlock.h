@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * deadlock.h - is everybody asleep for ever?
+ *
+ * Layer 10.
+ */
+#ifndef WEFT_DEADLOCK_H
+#define WEFT_DEADLOCK_H
+
+#include "worker.h"
+
+/* hooks.all_asleep: called by a worker that is about to sleep, as the last. */
+int64_t deadlock_check(struct runtime *rt);
+
+/* Threads of the process that are weft's own: count them here. */
+void deadlock_own_threads(int n);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fault.c - names the coroutine that overflowed its stack.
+ *
+ * Layer 10.  Runs in a signal handler, on the alternate stack: no stdio, no
+ * allocation; dladdr is left out, as it may take the loader's lock.
+ */
+#include "fault.h"
+#include "stack.h"
+#include "task.h"
+
+#include <unistd.h>
+
+struct text {
+	char at[320];
+	size_t n;
+};
+
+static void
+add(struct text *t, const char *s)
+{
+	while (*s && t->n < sizeof t->at)
+		t->at[t->n++] = *s++;
+}
+
+static void
+add_number(struct text *t, uint64_t n, unsigned base)
+{
+	char digits[24];
+	size_t i = sizeof digits;
+
+	digits[--i] = '\0';
+	do {
+		digits[--i] = "0123456789abcdef"[n % base];
+		n /= base;
+	} while (n);
+	add(t, digits + i);
+}
+
+static void
+report(const struct stack *s, const void *sp)
+{
+	const struct task *t = s->owner;
+	const struct task_ext *e = t ? t->u.run.ext : NULL;
+	struct text x = { .n = 0 };
+	ssize_t n;
+
+	add(&x, "stack overflow in coroutine ");
+	if (t)
+		add_number(&x, t->id, 10);
+	if (e && e->name[0]) {
+		add(&x, " \"");
+		add(&x, e->name);
+		add(&x, "\"");
+	}
+	add(&x, ", stack size ");
+	add_number(&x, s->size, 10);
+	add(&x, " bytes [0x");
+	add_number(&x, (uintptr_t)s->lo, 16);
+	add(&x, ", 0x");
+	add_number(&x, (uintptr_t)s->hi, 16);
+	add(&x, "), sp 0x");
+	add_number(&x, (uintptr_t)sp, 16);
+	if (e && e->site) {
+		add(&x, ", spawned at 0x");
+		add_number(&x, (uintptr_t)e->site, 16);
+		add(&x, " by ");
+		add_number(&x, e->parent, 10);
+	}
+	add(&x, "\n");
+	n = write(STDERR_FILENO, x.at, x.n);
+	(void)n;
+}
+
+int
+fault_install(void)
+{
+	return stack_fault_install(report);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fd.h - what weft knows about a descriptor, by its number.
+ *
+ * Layer 7.  Uses waiter.h, reactor.h.  Used by io.c and what is above it.
+ *
+ * A call on a descriptor is: fd_enter, try, perhaps fd_wait and try again,
+ * fd_leave.  Between enter and leave the number is not given back to the
+ * kernel: co_close marks the record, wakes who waits, and the last to leave
+ * closes.
+ */
+#ifndef WEFT_FD_H
+#define WEFT_FD_H
+
+#include "reactor.h"
+#include "waiter.h"
+
+/*
+ * STATES of a record; all under its lock.
+ *
+ *	FREE ----> OPEN ---> CLOSING ---> FREE
+ *	            ^ |         ^    fd_leave, by the last user, or
+ *	  fd_enter  | v         |    co_close, when there is none
+ *	          STALE --------+ co_close
+ *
+ *	FREE	the number means nothing to us.
+ *	OPEN	kind and the like are true, unless the file was changed behind
+ *		our back (fd.c).
+ *	STALE	it was closed behind our back: to be looked at anew.
+ *	CLOSING	nobody may enter; users > 0.
+ */
+enum fd_state { FD_FREE, FD_OPEN, FD_STALE, FD_CLOSING };
+
+enum fd_kind {
+	FD_STREAM,		/* a socket of bytes */
+	FD_SOCKET,		/* any other socket */
+	FD_PIPE,
+	FD_FILE,		/* always "ready", and slow: the pool's */
+	FD_CHAR,		/* a device: terminal, /dev/null, ... */
+	FD_OTHER		/* eventfd, timerfd, pidfd, ... */
+};
+
+/* The queues of waiters.  1 << FD_READ is WATCH_READ, and so on. */
+enum { FD_READ, FD_WRITE, FD_PAUSE, FD_QUEUES };
+
+struct fd {
+	struct lock lock;	/* LOCK_FD */
+	int num;		/* [lock; const while it has users] */
+	uint32_t gen;		/* [lock] one more for each file that the number
+				   has stood for */
+	uint32_t users;		/* [lock] between enter and leave */
+	uint8_t state;		/* [lock] enum fd_state */
+	uint8_t kind;		/* [lock; read by users] enum fd_kind */
+	bool shared;		/* [like kind] 0, 1, 2 and blocking: as it was */
+	uint8_t lit;		/* [lock] what the watch looks for */
+	uint8_t dry;		/* [atomic hint] 1 << direction: a call would
+				   find nothing.  Set by users, cleared by
+				   events */
+	uint8_t trust;		/* [lock; hint] events waited for and come */
+	uint8_t strikes;	/* [lock] events that nobody waited for */
+	bool doubted;		/* [lock] a recheck is ordered */
+	bool seen;		/* [lock] an event came since it was ordered */
+	uint16_t streak;	/* [atomic] calls since somebody waited */
+	struct watch *watch;	/* [lock] NULL: nobody has waited yet */
+	uint64_t ident;		/* [lock] of the file; 0: not known */
+	struct waitq q[FD_QUEUES];	/* [lock] */
+};
+
+/* 0; -EBADF: not open, or being closed; -EMFILE: a number beyond reason;
+   -ENOMEM.  Afterwards the caller is a user of *ret. */
+int fd_enter(int num, struct fd **ret);
+void fd_leave(struct fd *f);
+
+/*
+ * The library itself has just made this descriptor, nonblocking, of this kind:
+ * so that its first use needs no system calls.  Failing does no harm.
+ */
+void fd_adopt(int num, enum fd_kind kind);
+
+/*
+ * Waits until one of the events (WATCH_READ, WATCH_WRITE) may be there: 0.  Or
+ * -EBADF: it was closed; -ENOMEM; the code of a scope that ended.  sure: a
+ * call has just found nothing; else the caller follows the hint `dry`.
+ */
+int fd_wait(struct fd *f, struct task *t, unsigned events, bool sure);
+
+/* Waits for the duration, or for co_close: 0, -EBADF or a scope's code. */
+int fd_pause(struct fd *f, struct task *t, co_time duration);
+
+/* Which of the events are there now; < 0: -EBADF. */
+int fd_poll(struct fd *f, unsigned events);
+
+/* The number may stand for another file: looks.  0 or -EBADF. */
+int fd_renew(struct fd *f);
+
+/* May a call be left out, as it would find nothing? */
+static inline bool
+fd_is_dry(struct fd *f, unsigned event)
+{
+	return (a_load_relaxed(&f->dry) & event) != 0;
+}
+
+static inline void
+fd_set_dry(struct fd *f, unsigned event)
+{
+	a_store_relaxed(&f->dry, (uint8_t)(a_load_relaxed(&f->dry) | event));
+}
+
+#endif

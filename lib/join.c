@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * join.c - co_join, co_task_cancel, and the end of a forked task.
+ *
+ * Layer 6, for its select case.  The handle is the caller's memory, and he may
+ * reuse it as soon as he has joined.  STATES of co__word:
+ *
+ *	RUNNING --- enqueue ---> a waiter's address --- dequeue ---> RUNNING
+ *	   |                          |
+ *	   +------ join_deliver ------+
+ *	               v
+ *	             BUSY           the waiter, if any, is being claimed: its
+ *	               |            frame stays until the word says DONE
+ *	               v
+ *	             DONE           the task does not touch the handle any more
+ *	               |  join_take
+ *	               v
+ *	            JOINED
+ *
+ * A joiner that gives up waits while the word says BUSY (a dozen instructions):
+ * so the waiter that join_deliver looks at is alive.
+ */
+#include "join.h"
+#include "os.h"
+#include "scope.h"
+#include "select.h"
+
+enum { RUNNING = 0, DONE = 1, BUSY = 3, JOINED = 5 };
+
+void
+join_begin(struct co_task *h, struct task *t)
+{
+	h->co__result = 0;
+	h->co__task = t;
+	h->co__id = t->id;
+	a_store_relaxed(&h->co__word, (uintptr_t)RUNNING);
+}
+
+void
+join_deliver(struct co_task *h, int ret)
+{
+	struct self *s = self_get();
+	struct task *joiner = NULL;
+	struct waiter *w;
+	uintptr_t old;
+	int index = 0;
+
+	h->co__result = ret;
+	if (likely(solo_enter(s))) {
+		old = h->co__word;
+		h->co__word = BUSY;
+		solo_leave(s);
+	} else {
+		old = a_xchg_acqrel(&h->co__word, (uintptr_t)BUSY);
+	}
+	if (old != RUNNING) {
+		w = (struct waiter *)old;
+		index = w->index;
+		if (wait_claim(w->task, w->ticket))
+			joiner = w->task;
+	}
+	a_store_release(&h->co__word, (uintptr_t)DONE);	/* with join_done */
+	if (joiner)
+		task_wake(joiner, index);
+}
+
+static bool
+join_done(const struct co_task *h)
+{
+	uintptr_t word = a_load_acquire(&h->co__word);	/* with join_deliver */
+
+	while (unlikely(word == BUSY)) {
+		os_give_way();
+		word = a_load_acquire(&h->co__word);
+	}
+	return word == DONE;
+}
+
+static int
+join_take(struct co_task *h)
+{
+	a_store_relaxed(&h->co__word, (uintptr_t)JOINED);
+	return h->co__result;
+}
+
+/* 0: queued.  1: done meanwhile.  -EINVAL: another one joins. */
+static int
+join_enqueue(struct co_task *h, struct waiter *w)
+{
+	if (a_cas_acqrel(&h->co__word, (uintptr_t)RUNNING, (uintptr_t)w))
+		return 0;
+	return join_done(h) ? 1 : -EINVAL;
+}
+
+static void
+join_dequeue(struct co_task *h, struct waiter *w)
+{
+	if (!a_cas_acqrel(&h->co__word, (uintptr_t)w, (uintptr_t)RUNNING))
+		join_done(h);
+}
+
+static int
+join_check(const struct co_task *h, const struct task *t)
+{
+	if (!h || h->co__id == 0 || a_load_relaxed(&h->co__word) == JOINED)
+		return -EINVAL;
+	if (h->co__task == t && h->co__id == t->id)
+		return -EDEADLK;
+	return 0;
+}
+
+int
+co_join(struct co_task *h)
+{
+	struct task *t = task_self();
+	struct waiter w;
+	int code;
+
+	if (unlikely(!t))
+		return -ENOMEM;
+	code = join_check(h, t);
+	if (unlikely(code < 0))
+		return code;
+	code = wait_check(t);
+	if (unlikely(code < 0))
+		return code;
+	if (join_done(h))
+		return join_take(h);
+	w.task = t;
+	w.index = 0;
+	w.ticket = wait_begin(t, WAIT_JOIN, h);
+	code = join_enqueue(h, &w);
+	if (unlikely(code != 0)) {
+		if (!wait_cancel(t, w.ticket))
+			wait_park(t, CO_FOREVER);	/* a canceller was here */
+		return code < 0 ? code : join_take(h);
+	}
+	code = wait_park(t, CO_FOREVER);
+	if (unlikely(code < 0)) {
+		join_dequeue(h, &w);
+		return code;
+	}
+	return join_take(h);
+}
+
+void
+co_task_cancel(struct co_task *h)
+{
+	if (h && h->co__id != 0 && !(a_load_acquire(&h->co__word) & 1))
+		scope_cancel_task(h->co__task, h->co__id);
+}
+
+/* --- as a case of a select -------------------------------------------------- */
+
+static int
+case_open(struct co_case *c)
+{
+	return join_check(c->co__obj, task_self());
+}
+
+static bool
+case_take(struct co_case *c, struct case_taken *taken)
+{
+	int ret;
+
+	(void)taken;
+	if (!join_done(c->co__obj))
+		return false;
+	ret = join_take(c->co__obj);
+	if (c->co__slot)
+		*(int *)c->co__slot = ret;
+	return true;
+}
+
+static int
+case_enqueue(struct co_case *c, struct waiter *w)
+{
+	return join_enqueue(c->co__obj, w);
+}
+
+static void
+case_dequeue(struct co_case *c, struct waiter *w)
+{
+	join_dequeue(c->co__obj, w);
+}
+
+static int
+case_chosen(struct co_case *c, struct waiter *w)
+{
+	int ret = join_take(c->co__obj);
+
+	if (c->co__slot)
+		*(int *)c->co__slot = ret;
+	return w->status;
+}
+
+const struct case_ops co__case_join = {
+	.open = case_open,
+	.take = case_take,
+	.enqueue = case_enqueue,
+	.dequeue = case_dequeue,
+	.chosen = case_chosen,
+};

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * life.c - a task from spawn to end.
+ *
+ * Layer 6.  A spawned task is a record on a run queue.  When it first runs it
+ * gets a stack; when it ends and what runs next has not begun either, that one
+ * gets this stack, warm as it is, without a switch.
+ *
+ * Only what must be kept on the task's stack from the start (a copied argument,
+ * a name, inherited locals) makes the spawn get the stack at once.
+ */
+#include "join.h"
+#include "local.h"
+#include "sched.h"
+#include "scope.h"
+
+struct launch {
+	co_fn *fn;
+	void *arg;
+	const struct co_spawn_options *options;	/* NULL: none */
+	struct co_task *handle;			/* NULL: not forked */
+	const void *value;			/* NULL: none; to be copied */
+	size_t size, align;			/* of value */
+	void *site;
+};
+
+/* Sanitizers follow each task on a stack of its own. */
+#if defined WEFT_TSAN || defined WEFT_ASAN
+enum { REUSE_STACK = 0 };
+#else
+enum { REUSE_STACK = 1 };
+#endif
+
+static void
+copy_name(char *to, const char *from)
+{
+	size_t n = from ? strnlen(from, TASK_NAME - 1) : 0;
+
+	memcpy(to, from ? from : "", n);
+	to[n] = '\0';
+}
+
+/* --- spawning --------------------------------------------------------------- */
+
+static int
+check_options(const struct co_spawn_options *o)
+{
+	if (o->stack_size != 0 &&
+	    (o->stack_size < STACK_MIN || o->stack_size > STACK_MAX / 4))
+		return -EINVAL;
+	if ((unsigned)o->priority > CO_LOW)
+		return -EINVAL;
+	return 0;
+}
+
+static size_t
+stack_size_of(const struct task *t)
+{
+	return task_stack_size(t->size_code);
+}
+
+/* The least of the sizes that a task can have: whole pages, at least `size`. */
+static uint8_t
+size_code_for(size_t size)
+{
+	unsigned n = 1;
+
+	while (task_stack_size(n) < size || task_stack_size(n) % os_page())
+		n++;
+	return (uint8_t)n;
+}
+
+static void
+apply_options(struct task *t, const struct co_spawn_options *o,
+    const struct runtime *rt)
+{
+	if (o->stack_size != 0 && o->stack_size != rt->default_stack)
+		t->size_code = size_code_for(o->stack_size);
+	if (o->pinned)
+		t->band = BAND_PINNED;
+	else if (o->priority == CO_HIGH)
+		t->band = BAND_HIGH;
+	else if (o->priority == CO_LOW)
+		t->band = BAND_LOW;
+}
+
+/* The value lies right below the ext, and the first frame below it. */
+static void
+bind_now(struct worker *w, struct task *t, const struct launch *l,
+    struct locals *locals)
+{
+	struct stack *s = stack_get(&w->stacks, stack_size_of(t));
+	char *top;
+
+	task_rebind(w, t, s);
+	top = (char *)t->u.run.ext;
+	if (l->value) {
+		top -= l->size;
+		top -= (uintptr_t)top & (l->align - 1);
+		memcpy(top, l->value, l->size);
+		t->u.run.ext->arg = top;
+		top -= (uintptr_t)top & 15;
+	}
+	if (l->options && l->options->name)
+		copy_name(t->u.run.ext->name, l->options->name);
+	t->u.run.ext->locals = locals_ref(locals);
+	context_make(&t->u.run.ctx, s->lo, top, co__task_main);
+}
+
+/* Does a copied argument leave enough of the stack? */
+static bool
+value_fits(const struct task *t, const struct launch *l,
+    const struct runtime *rt)
+{
+	size_t stack = t->size_code ? stack_size_of(t) : rt->default_stack;
+
+	return l->size <= stack / 2 && l->align <= 4096;
+}
+
+static always_inline int
+launch(const struct launch *l)
+{
+	struct self *s = self_get();
+	struct worker *w;
+	struct task *t, *parent;
+	struct co_scope *scope;
+	struct locals *locals;
+	int code;
+
+	if (unlikely(!s || !s->worker || !s->current || !l->fn))
+		return -EINVAL;
+	w = s->worker;
+	parent = s->current;
+	scope = parent->scope;
+	if (l->options) {
+		code = check_options(l->options);
+		if (code < 0)
+			return code;
+		if (l->options->scope)
+			scope = l->options->scope;
+	}
+	t = task_new(w);
+	if (unlikely(!t))
+		return -ENOMEM;
+	t->u.begin.fn = l->fn;
+	t->u.begin.arg = l->arg;
+	t->u.begin.site = l->site;
+	t->u.begin.parent = parent->id;
+	if (l->options)
+		apply_options(t, l->options, w->rt);
+	if (l->value && !value_fits(t, l, w->rt)) {
+		task_free(w, t);
+		return -EMSGSIZE;
+	}
+	code = stack_reserve_cached(&w->stacks, stack_size_of(t));
+	if (unlikely(code < 0)) {
+		task_free(w, t);
+		return code;
+	}
+	if (l->handle) {
+		join_begin(l->handle, t);
+		t->handle = l->handle;
+	}
+	code = scope_add(scope, t);
+	if (unlikely(code < 0)) {
+		stack_unreserve_cached(&w->stacks, stack_size_of(t));
+		task_free(w, t);
+		return code;
+	}
+	locals = parent->u.run.ext->locals;
+	if (unlikely(l->value || locals || (l->options && l->options->name)))
+		bind_now(w, t, l, locals);
+	w->stats.spawned++;
+	sched_start(w, t);
+	return 0;
+}
+
+int
+co_spawn(co_fn *fn, void *arg)
+{
+	return launch(&(struct launch){ .fn = fn, .arg = arg,
+	    .site = __builtin_return_address(0) });
+}
+
+int
+co_spawn_with(const struct co_spawn_options *options, co_fn *fn, void *arg)
+{
+	return launch(&(struct launch){ .fn = fn, .arg = arg,
+	    .options = options, .site = __builtin_return_address(0) });
+}
+
+int
+co__go(co_fn *fn, const void *value, size_t size, size_t align)
+{
+	return launch(&(struct launch){ .fn = fn, .value = value,
+	    .size = size, .align = align,
+	    .site = __builtin_return_address(0) });
+}
+
+int
+co_fork(struct co_task *t, co_fn *fn, void *arg)
+{
+	if (unlikely(!t))
+		return -EINVAL;
+	return launch(&(struct launch){ .fn = fn, .arg = arg, .handle = t,
+	    .site = __builtin_return_address(0) });
+}
+
+/* --- ending ----------------------------------------------------------------- */
+
+/* The main task has no home: with it the runtime ends. */
+static cold void
+end_runtime(struct runtime *rt)
+{
+	a_store_release(&rt->over, 1);	/* pairs with may_sleep, next_task */
+	a_heavy_barrier();
+	worker_wake_all(rt);
+}
+
+static always_inline void
+end_of_life(struct worker *w, struct task *t, int ret)
+{
+	struct co_task *h = t->handle;
+
+	bug_if(t->scope != t->home);	/* co_scope_enter without its leave */
+	if (unlikely(t->u.run.ext->locals != NULL))
+		locals_unref(t->u.run.ext->locals);
+	w->stats.ended++;
+	if (h) {
+		/* From here on co_task_cancel does not find it. */
+		lock_take(&t->lock, LOCK_TASK);
+		a_store_relaxed(&t->id, 0);
+		lock_drop(&t->lock, LOCK_TASK);
+		join_deliver(h, ret);
+	}
+	if (likely(t->home != NULL))
+		scope_remove(t, ret);
+	else
+		end_runtime(w->rt);
+}
+
+/* May `to`, which has not begun, go on with t's stack? */
+static always_inline bool
+can_take_over(const struct worker *w, const struct task *t,
+    const struct task *to)
+{
+	const struct stack *s = t->u.run.ext->stack;
+	const char *arg = t->u.run.ext->arg;
+
+	return REUSE_STACK && to && !to->bound && to->size_code == 0 &&
+	    s->size == w->rt->default_stack &&
+	    !(arg >= s->lo && arg < s->hi);	/* a copied argument */
+}
+
+static always_inline struct task *
+take_over(struct worker *w, struct task *t, struct task *to)
+{
+	struct stack *s = t->u.run.ext->stack;
+
+	task_free(w, t);
+	stack_unreserve_cached(&w->stacks, 0);	/* `to` had a promise too */
+	task_rebind(w, to, s);
+	a_store_relaxed(&to->on_cpu, 1);
+	to->worker = w;
+	w->self.current = to;
+	return to;
+}
+
+static void
+leave_for_good(struct worker *w, struct task *t, struct task *to)
+{
+	w->prev = NULL;
+	w->dead = t;
+	if (likely(to != NULL)) {
+		if (likely(sched_claim_cpu(w, to))) {
+			context_leave(&t->u.run.ctx, &to->u.run.ctx);
+			bug("an ended coroutine was resumed");
+		}
+		w->pending = to;
+	}
+	w->self.current = NULL;
+	context_leave(&t->u.run.ctx, &w->ctx);
+	bug("an ended coroutine was resumed");
+}
+
+void
+co__task_main(void)
+{
+	struct worker *w;
+	struct task *t, *to;
+	int ret;
+
+	context_landed();
+	w = worker_self();
+	sched_landed(w);
+	t = w->self.current;
+	for (;;) {
+		ret = t->u.run.ext->fn(t->u.run.ext->arg);
+		w = worker_self();
+		end_of_life(w, t, ret);
+		to = sched_next(w);
+		if (likely(can_take_over(w, t, to)))
+			t = take_over(w, t, to);
+		else
+			leave_for_good(w, t, to);
+	}
+}
+
+/* --- who am I --------------------------------------------------------------- */
+
+static struct task *
+inside(void)
+{
+	struct self *s = self_get();
+
+	return s && s->worker ? s->current : NULL;
+}
+
+bool
+co_inside(void)
+{
+	return inside() != NULL;
+}
+
+uint64_t
+co_id(void)
+{
+	struct task *t = inside();
+
+	return t ? t->id : 0;
+}
+
+const char *
+co_name(void)
+{
+	struct task *t = inside();
+
+	return t ? t->u.run.ext->name : "";
+}
+
+void
+co_set_name(const char *name)
+{
+	struct task *t = inside();
+
+	if (t)
+		copy_name(t->u.run.ext->name, name);
+}

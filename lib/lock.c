@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lock.c - the slow side of locks, the end of a solo, and checked ranks.
+ *
+ * Layer 1.
+ */
+#include "lock.h"
+#include "os.h"
+
+_Thread_local struct self *co__self;
+struct self *co__solo;
+uint32_t co__shared = 1;
+uint32_t co__foreign;
+
+static struct os_mutex solo_mutex;
+
+#if defined self_get
+noinline struct self *
+co__self_get(void)
+{
+	__asm__ volatile("" ::: "memory");
+	return co__self;
+}
+#endif
+
+/*
+ * The holder is inside a few dozen instructions, unless the kernel took its
+ * processor away: then giving way is all that helps.  The counts are guesses,
+ * not measured.
+ */
+cold void
+co__lock_slow(struct lock *l)
+{
+	int round = 0, i;
+
+	do {
+		for (i = 0; i < 64 && a_load_relaxed(&l->word) != 0; i++)
+			a_pause();
+		if (a_load_relaxed(&l->word) != 0) {
+			if (++round < 32)
+				os_give_way();
+			else
+				os_nap(50000);
+		}
+	} while (a_load_relaxed(&l->word) != 0 ||
+	    a_xchg_acquire(&l->word, 1) != 0);
+}
+
+cold void
+co__solo_begin(struct self *s)
+{
+	os_mutex_lock(&solo_mutex);
+	if (a_load_relaxed(&co__shared)) {
+		a_store_relaxed(&co__shared, 0);
+		a_fence_seqcst();	/* pairs with co__foreign_enter */
+		if (a_load_acquire(&co__foreign) != 0)
+			a_store_release(&co__shared, 1);
+		else
+			a_store_release(&co__solo, s);
+	}
+	os_mutex_unlock(&solo_mutex);
+}
+
+cold void
+co__solo_end(void)
+{
+	struct self *s;
+
+	os_mutex_lock(&solo_mutex);
+	s = a_load_relaxed(&co__solo);
+	a_store_relaxed(&co__solo, NULL);
+	if (s && s != self_get()) {
+		a_heavy_barrier();	/* pairs with solo_enter */
+		while (a_load_acquire(&s->crit) != 0)	/* with solo_leave */
+			os_give_way();
+	}
+	a_store_release(&co__shared, 1);
+	os_mutex_unlock(&solo_mutex);
+}
+
+void
+co__foreign_enter(void)
+{
+	a_add_seqcst(&co__foreign, 1);
+	if (a_load_acquire(&co__shared) == 0)
+		co__solo_end();
+}
+
+void
+co__foreign_leave(void)
+{
+	a_add_acqrel(&co__foreign, -1u);
+}
+
+#ifdef WEFT_DEBUG
+
+void
+co__lock_note(enum lock_rank rank)
+{
+	struct self *s = self_get();
+	uint32_t top;
+
+	if (!s)
+		return;
+	if (s->held > 0 && s->held <= SELF_RANKS) {
+		top = s->ranks[s->held - 1];
+		bug_if(top > (uint32_t)rank);
+		bug_if(top == (uint32_t)rank && rank != LOCK_TASK &&
+		    rank != LOCK_CHAN);
+	}
+	if (s->held < SELF_RANKS)
+		s->ranks[s->held] = (uint8_t)rank;
+	s->held++;
+}
+
+void
+co__unlock_note(enum lock_rank rank)
+{
+	struct self *s = self_get();
+
+	if (!s)
+		return;
+	bug_if(s->held == 0);
+	s->held--;
+	(void)rank;
+}
+
+void
+co__locks_none_held(const char *where)
+{
+	struct self *s = self_get();
+
+	if (s && s->held != 0)
+		bug(where);
+}
+
+#endif

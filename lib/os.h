@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * os.h - what we ask of the operating system: clock, threads, futex, memory.
+ *
+ * Layer 1.  Every call takes errno in here and gives it back as -errno.
+ */
+#ifndef WEFT_OS_H
+#define WEFT_OS_H
+
+#include "atomic.h"
+
+#include <weft/co.h>
+
+co_time os_now(void);		/* CLOCK_MONOTONIC */
+
+/* Threads that weft makes.  All signals are blocked in them but those that a
+   fault raises. */
+struct os_thread {
+	unsigned long handle;
+};
+int os_thread_start(struct os_thread *t, void (*fn)(void *), void *arg);
+void os_thread_join(struct os_thread *t);
+
+/*
+ * Sleeps while *word == value.  0: woken, or it was not, or for no reason;
+ * -ETIMEDOUT: `until` came.  until may be CO_FOREVER.
+ */
+int os_futex_wait(uint32_t *word, uint32_t value, co_time until);
+void os_futex_wake(uint32_t *word, int n);
+
+void os_give_way(void);		/* sched_yield */
+void os_nap(co_time duration);
+
+int os_cpus(void);		/* that this process may use; at least 1 */
+int os_threads(void);		/* of this process; -errno */
+size_t os_page(void);
+
+/* Zeroed pages, or NULL. */
+void *os_map(size_t size);
+void os_unmap(void *at, size_t size);
+
+/* Calls fn(value) when the calling thread ends.  0 or -EAGAIN, -ENOMEM. */
+int os_at_thread_end(void (*fn)(void *), void *value);
+
+/* Once in the process: membarrier, fork handlers. */
+void os_init(void);
+/* True in a child that was forked from a process that had used weft. */
+bool os_forked(void);
+
+/* A lock that sleeps: for the cold paths of layers that may block a thread. */
+struct os_mutex {
+	uint32_t word;
+};
+void os_mutex_lock(struct os_mutex *m);
+void os_mutex_unlock(struct os_mutex *m);
+
+#endif

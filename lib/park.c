@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * park.c - the only way to block.
+ *
+ * Layer 5.  See park.h for how it is used, task.h for tickets.
+ *
+ * A cancellation and a park cross like this; neither may miss the other:
+ *
+ *	wait_begin, wait_park_raw	end_tree in scope.c
+ *	P1 park = ticket (odd)		C1 ended = code
+ *	P2 a_light_barrier()		C2 a_heavy_barrier()
+ *	P3 ended ?			C3 park odd ?
+ *	     yes: claims itself		     yes: claims it, wakes it
+ *
+ * Bad outcome: P3 reads 0 and C3 reads an even number: the task sleeps in a
+ * scope that has ended.  The barriers forbid it.  Both may win the claim's
+ * race; one does.
+ */
+#include "park.h"
+#include "foreign.h"
+#include "scope.h"
+#include "worker.h"
+
+static co_time
+scope_deadline(const struct task *t)
+{
+	const struct co_scope *s = t->scope;
+
+	return s && s->co__armer ? s->co__armer->co__deadline : CO_FOREVER;
+}
+
+/* The thread itself sleeps. */
+static int
+foreign_sleep(struct task *t, uint64_t ticket, co_time until)
+{
+	struct foreign *f = foreign_of(t);
+	co_time limit;
+
+	for (;;) {
+		limit = scope_deadline(t);
+		if (t->scope && t->scope->co__armer &&
+		    a_load_relaxed(&t->scope->co__armer->co__ended))
+			limit = CO_FOREVER;	/* it has done its work */
+		if (until < limit)
+			limit = until;
+		os_futex_wait(&f->woken, 0, limit);
+		if (a_load_acquire(&f->woken))	/* pairs with task_wake */
+			break;
+		if (limit == CO_FOREVER || os_now() < limit)
+			continue;
+		if (limit == until) {
+			if (wait_claim(t, ticket)) {
+				t->wake = WAIT_UNTIL;
+				break;
+			}
+			until = CO_FOREVER;	/* somebody is about to wake us */
+		} else {
+			scope_expired(t->scope->co__armer);
+		}
+	}
+	a_store_relaxed(&f->woken, 0);
+	co__foreign_leave();
+	return t->wake;
+}
+
+/*
+ * Arms what must wake us: the scope's deadline, once for all the waits in it,
+ * and `until`, when that is earlier.
+ */
+static int
+arm(struct task *t, uint64_t ticket, co_time until, uint32_t *ret_id)
+{
+	struct timers *h = &t->worker->timers;
+	int code;
+
+	if (t->scope && t->scope->co__armer) {
+		code = scope_arm(t->scope->co__armer, h);
+		if (unlikely(code < 0))
+			return code;
+	}
+	if (until == CO_FOREVER)
+		return 0;
+	code = timer_add(h, until, t, ticket, ret_id);
+	return code < 0 ? code : 1;
+}
+
+static int
+coro_sleep(struct task *t, uint64_t ticket, co_time until)
+{
+	struct timers *h = &t->worker->timers;
+	uint32_t id = 0;
+	int armed = 0;
+
+	if (unlikely(until != CO_FOREVER) ||
+	    (t->scope && unlikely(t->scope->co__armer != NULL))) {
+		armed = arm(t, ticket, until, &id);
+		if (unlikely(armed < 0)) {
+			if (!(ticket & PARK_SHIELDED) && wait_claim(t, ticket))
+				return armed;
+			armed = 0;
+		}
+	}
+	sched_park(t);
+	if (armed && t->wake != WAIT_UNTIL)
+		timer_del(h, id, t, ticket);
+	return t->wake;
+}
+
+int
+wait_park_raw(struct task *t, co_time until)
+{
+	uint64_t ticket = a_load_relaxed(&t->park) | PARK_WAITING;
+	int code;
+
+	a_light_barrier();					/* P2 */
+	if (!(ticket & PARK_SHIELDED) && unlikely(a_load_relaxed(&t->ended)) &&
+	    wait_claim(t, ticket)) {				/* P3 */
+		code = a_load_relaxed(&t->ended);
+		if (t->kind == TASK_FOREIGN)
+			co__foreign_leave();
+		return co__wait_noted(t, code);
+	}
+	if (likely(t->kind == TASK_CORO))
+		code = coro_sleep(t, ticket, until);
+	else
+		code = foreign_sleep(t, ticket, until);
+	if (unlikely(code < 0) && code != WAIT_UNTIL)
+		co__wait_noted(t, code);
+	return code;
+}
+
+int
+wait_park(struct task *t, co_time until)
+{
+	int code = wait_park_raw(t, until);
+
+	return unlikely(code == WAIT_UNTIL) ? -ETIMEDOUT : code;
+}
+
+void
+task_wake(struct task *t, int code)
+{
+	struct foreign *f;
+
+	t->wake = code;
+	if (likely(t->kind == TASK_CORO)) {
+		struct self *s = self_get();
+
+		/* A coroutine's doing runs next; the reactor's waits its turn. */
+		if (s && s->current)
+			sched_ready(t);
+		else
+			sched_ready_late(t);
+		return;
+	}
+	f = foreign_of(t);
+	a_store_release(&f->woken, 1);	/* from here on it may be gone (I1) */
+	os_futex_wake(&f->woken, 1);
+}
+
+int
+co_sleep_until(co_time when)
+{
+	struct task *t = task_self();
+	int code;
+
+	if (!t)
+		return -ENOMEM;
+	code = wait_check(t);
+	if (code)
+		return code;
+	if (when <= os_now()) {
+		co_yield_now();
+		return 0;
+	}
+	wait_begin(t, WAIT_SLEEP, NULL);
+	code = wait_park_raw(t, when);
+	return code == WAIT_UNTIL ? 0 : code;
+}
+
+/* now + d, without wrapping. */
+co_time
+co__time_after(co_time d)
+{
+	co_time now = os_now(), sum;
+
+	if (__builtin_add_overflow(now, d, &sum))
+		return d < 0 ? INT64_MIN : CO_FOREVER;
+	return sum;
+}
+
+int
+co_sleep(co_time duration)
+{
+	return co_sleep_until(duration <= 0 ? INT64_MIN :
+	    co__time_after(duration));
+}
+
+co_time
+co_now(void)
+{
+	return os_now();
+}
+
+void
+co_yield_now(void)
+{
+	struct self *s = self_get();
+
+	if (likely(s != NULL) && likely(s->worker != NULL))
+		sched_yield_now();
+	else
+		os_give_way();
+}
+
+void
+co_yield(void)
+{
+	co_yield_now();
+}

@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reactor.c - one libev loop for each worker.  The only file that knows libev.
+ *
+ * Layer 7.  Built on os, worker.  Who waits for what is fd.c's business.
+ *
+ * A libev loop is not thread-safe.  Two things guard it:
+ *
+ *	r->turn	who runs the loop, or means to.  Only tried for, never waited
+ *		for; held over the whole poll.
+ *	r->lock	libev's data.  Held by who runs the loop, too, but for the
+ *		system call in which it waits: libev's release and acquire
+ *		callbacks let go of it there.  So any thread may start and stop
+ *		watchers while the loop sleeps, and needs only wake it when
+ *		there is more to look for than before.
+ *
+ * I1  libev's callbacks take no lock: they note (descriptor, generation, what
+ *     happened) in r->fired, which is gone through when ev_run has returned
+ *     and r->lock is free.  The descriptor's lock is therefore taken before
+ *     r->lock, never after it.
+ * I2  A note may be old: fd.c compares the generation.  A note that finds no
+ *     room is lost, and comes again, as all is level-triggered.
+ * I3  A watch is in r->watches from watch_new to watch_drop.
+ * I4  A descriptor is told to the kernel at the next ev_run.  Should it have
+ *     been closed behind our back by then, libev would abort: so the numbers
+ *     that are new are looked at just before (check_fresh).
+ *
+ * Closing while the loop sleeps.  ev_io_stop leaves the descriptor in the
+ * kernel's set; for epoll, close(2) takes it out.  (If a duplicate of it lives
+ * on, its next event finds libev without a watcher, and libev makes itself a
+ * new set.)  select sees a bad number and forgets it.  poll(2) may have been
+ * entered with the old set: then libev aborts for the bad number; there the
+ * close waits until the poll is over (watch_drop).
+ *
+ * Time.  libev's timers are not used: they count in milliseconds, from a clock
+ * that was read a while ago.  A timerfd in the loop is armed with the absolute
+ * time, and only when that comes before what it is armed for: a time that was
+ * put off costs one early return of the poll, not a system call each time.
+ *
+ * Rejected: an epoll descriptor of our own in the loop, edge-triggered.  It
+ * can be used from every thread without r->lock, but costs a second epoll_wait
+ * in each turn and a nested wake-up for each event, and the other backends
+ * would still need all of this.
+ */
+#include "reactor.h"
+
+#include <ev.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "blocking.h"
+#include "signals.h"
+
+enum {
+	FIRED = 512		/* eight of libev's rounds of 64; the rest of a
+				   larger one comes again (I2) */
+};
+
+/* Times within this count as the same: a wait is computed from a clock that
+   was read some 100 ns ago. */
+#define TIMER_SLACK	CO_US(1)
+/* A guess: long beside the time between two requests of a busy connection,
+   short beside a person's patience.  See fd.c, "Behind our back". */
+#define RECHECK		CO_MS(100)
+
+struct fired {
+	struct fd *f;
+	uint32_t gen;
+	uint32_t events;
+};
+
+struct doubt {
+	struct fd *f;
+	uint32_t gen;
+};
+
+struct reactor {
+	struct worker *owner;		/* [const] */
+	struct ev_loop *loop;		/* [const pointer; lock] */
+	int event_fd, timer_fd;		/* [const] timer_fd -1: there is none */
+	ev_io wake_io, timer_io;	/* [lock] */
+	ev_timer plain_timer;		/* [lock] instead of a timerfd */
+	bool polls;			/* [const] the backend is poll(2) */
+
+	uint32_t turn cache_aligned;	/* [atomic] 1: somebody runs the loop */
+	uint32_t woken;			/* [atomic] see reactor_wake */
+	uint32_t held;			/* [atomic] reactor_hold less release */
+	struct reactor_post *posts;	/* [atomic] newest first */
+	struct os_mutex lock;		/* LOCK order: after LOCK_FD */
+	uint32_t waiting;		/* [lock] inside the system call */
+	uint32_t rounds;		/* [atomic, written under lock] how often
+					   that returned */
+	struct watch *watches;		/* [lock] all */
+	struct watch *fresh;		/* [lock] not yet told to the kernel */
+	struct doubt *doubts;		/* [lock] */
+	size_t ndoubts, doubts_room;	/* [lock] */
+	co_time recheck_at;		/* [lock] CO_FOREVER: nothing in doubt */
+
+	co_time armed;			/* [turn] what the timer is set for */
+	bool expired;			/* [turn] it went off: still readable */
+	bool own_turn;			/* [turn] the owner runs the loop */
+	uint32_t nfired;		/* [turn] */
+	struct fired fired[FIRED];	/* [turn] */
+};
+
+struct watch {
+	ev_io io;			/* [home->lock] */
+	struct reactor *home;		/* [const] */
+	struct fd *f;			/* [const] */
+	uint32_t gen;			/* [const] of f when this was made */
+	bool is_fresh;			/* [home->lock] */
+	struct watch *next, *prev;	/* [home->lock] */
+	struct watch *fresh_next;	/* [home->lock] */
+};
+
+/* --- what libev calls ----------------------------------------------------- */
+
+static void
+note(struct reactor *r, struct watch *w, unsigned events)
+{
+	struct fired *e;
+
+	if (r->nfired == FIRED)
+		return;
+	e = &r->fired[r->nfired++];
+	e->f = w->f;
+	e->gen = w->gen;
+	e->events = events;
+}
+
+static void
+watch_event(struct ev_loop *loop, ev_io *io, int revents)
+{
+	struct watch *w = container_of(io, struct watch, io);
+	unsigned events = 0;
+
+	if (revents & EV_READ)
+		events |= WATCH_READ;
+	if (revents & EV_WRITE)
+		events |= WATCH_WRITE;
+	if (revents & EV_ERROR)
+		events |= WATCH_FAILED;
+	note(ev_userdata(loop), w, events);
+}
+
+/*
+ * The order is: empty the eventfd, clear the flag, look for work (the
+ * caller of the poll).  Cleared first, a wake-up in between would be emptied
+ * with the flag set, and all later ones would think that it is still there.
+ */
+static void
+wake_event(struct ev_loop *loop, ev_io *io, int revents)
+{
+	struct reactor *r = ev_userdata(loop);
+	uint64_t n;
+
+	(void)revents;
+	if (!r->own_turn)
+		return;		/* the owner's, who has not seen it */
+	while (read(io->fd, &n, sizeof n) < 0 && errno == EINTR)
+		continue;
+	a_xchg_seqcst(&r->woken, 0);	/* pairs with reactor_wake */
+}
+
+static void
+timer_event(struct ev_loop *loop, ev_io *io, int revents)
+{
+	struct reactor *r = ev_userdata(loop);
+
+	(void)io;
+	(void)revents;
+	r->expired = true;	/* arming anew makes it unreadable */
+}
+
+static void
+plain_timer_event(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)timer;
+	(void)revents;		/* that the wait ended is all */
+}
+
+static void
+before_waiting(struct ev_loop *loop)
+{
+	struct reactor *r = ev_userdata(loop);
+
+	r->waiting = 1;
+	os_mutex_unlock(&r->lock);
+}
+
+static void
+after_waiting(struct ev_loop *loop)
+{
+	struct reactor *r = ev_userdata(loop);
+
+	os_mutex_lock(&r->lock);
+	r->waiting = 0;
+	a_store_release(&r->rounds, r->rounds + 1); /* pairs with watch_drop */
+}
+
+/* --- making and freeing --------------------------------------------------- */
+
+static struct os_mutex making;	/* libev sets statics in ev_loop_new */
+
+static void
+close_maybe(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static int
+make_loop(struct reactor *r)
+{
+	os_mutex_lock(&making);
+	errno = 0;
+	r->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOTIMERFD);
+	os_mutex_unlock(&making);
+	if (!r->loop)
+		return errno ? -errno : -ENOMEM;
+	r->polls = ev_backend(r->loop) == EVBACKEND_POLL;
+	ev_set_userdata(r->loop, r);
+	ev_set_loop_release_cb(r->loop, before_waiting, after_waiting);
+	ev_io_init(&r->wake_io, wake_event, r->event_fd, EV_READ);
+	ev_io_start(r->loop, &r->wake_io);
+	if (r->timer_fd >= 0) {
+		ev_io_init(&r->timer_io, timer_event, r->timer_fd, EV_READ);
+		ev_io_start(r->loop, &r->timer_io);
+	}
+	ev_timer_init(&r->plain_timer, plain_timer_event, 0., 0.);
+	return 0;
+}
+
+static int
+reactor_make(struct reactor **ret, struct worker *w)
+{
+	struct reactor *r = aligned_alloc(CACHE_LINE,
+	    round_up(sizeof *r, CACHE_LINE));
+	int code;
+
+	if (!r || chaos_fail()) {
+		free(r);
+		return -ENOMEM;
+	}
+	memset(r, 0, sizeof *r);
+	r->owner = w;
+	r->armed = r->recheck_at = CO_FOREVER;
+	r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->event_fd < 0) {
+		code = -errno;
+		free(r);
+		return code;
+	}
+	r->timer_fd = timerfd_create(CLOCK_MONOTONIC,
+	    TFD_CLOEXEC | TFD_NONBLOCK);
+	code = make_loop(r);
+	if (code < 0) {
+		close_maybe(r->timer_fd);
+		close(r->event_fd);
+		free(r);
+		return code;
+	}
+	*ret = r;
+	return 0;
+}
+
+/* A descriptor that another runtime's task waits for finds a new home when
+   that task, woken here, waits again. */
+static void
+drop_watches(struct reactor *r)
+{
+	struct watch *w;
+
+	for (;;) {
+		struct fd *f;
+
+		os_mutex_lock(&r->lock);
+		w = r->watches;
+		f = w ? w->f : NULL;
+		os_mutex_unlock(&r->lock);
+		if (!w)
+			return;
+		co__fd_unwatch(f, w);
+	}
+}
+
+static void
+reactor_free(struct reactor *r)
+{
+	if (!r)
+		return;
+	if (r->owner->index == 0) {
+		co__blocking_end(r->owner->rt);
+		co__signals_end(r->owner->rt);
+	}
+	drop_watches(r);
+	ev_loop_destroy(r->loop);
+	close_maybe(r->timer_fd);
+	close(r->event_fd);
+	free(r->doubts);
+	free(r);
+}
+
+/* --- waking, posting ------------------------------------------------------ */
+
+/*
+ * Only the first of many pays for the system call.  Who finds the flag set
+ * knows that the owner will clear it before it looks for work, and so sees
+ * the work that was published before.
+ */
+void
+reactor_wake(struct reactor *r)
+{
+	static const uint64_t one = 1;
+	int saved;
+
+	if (a_xchg_seqcst(&r->woken, 1) != 0)	/* pairs with wake_event */
+		return;
+	saved = errno;		/* we may be in a signal handler */
+	while (write(r->event_fd, &one, sizeof one) < 0 && errno == EINTR)
+		continue;
+	errno = saved;
+}
+
+void
+reactor_hold(struct reactor *r)
+{
+	a_add_acqrel(&r->held, 1);
+}
+
+void
+reactor_release(struct reactor *r)
+{
+	a_add_acqrel(&r->held, -1u);
+}
+
+void
+reactor_post(struct reactor *r, struct reactor_post *p)
+{
+	struct reactor_post *head;
+
+	do {
+		head = a_load_relaxed(&r->posts);
+		p->next = head;
+	} while (!a_cas_acqrel(&r->posts, head, p)); /* pairs with run_posts */
+	reactor_wake(r);
+}
+
+static int
+run_posts(struct reactor *r)
+{
+	struct reactor_post *p, *next, *list = NULL;
+	int n = 0;
+
+	if (!a_load_relaxed(&r->posts))
+		return 0;
+	p = a_xchg_acqrel(&r->posts, NULL);
+	for (; p; p = next) {		/* oldest first */
+		next = p->next;
+		p->next = list;
+		list = p;
+	}
+	for (p = list; p; p = next, n++) {
+		next = p->next;
+		p->run(p);
+	}
+	return n;
+}
+
+/* Another thread may sleep in a round that does not know of the change. */
+static void
+changed(struct reactor *r)
+{
+	if (r->waiting)
+		reactor_wake(r);
+}
+
+/* --- watches -------------------------------------------------------------- */
+
+static void
+make_fresh(struct watch *w)
+{
+	struct reactor *r = w->home;
+
+	if (!w->is_fresh) {
+		w->is_fresh = true;
+		w->fresh_next = r->fresh;
+		r->fresh = w;
+	}
+	changed(r);
+}
+
+static void
+forget_fresh(struct watch *w)
+{
+	struct watch **at;
+
+	if (!w->is_fresh)
+		return;
+	for (at = &w->home->fresh; *at != w; at = &(*at)->fresh_next)
+		continue;
+	*at = w->fresh_next;
+	w->is_fresh = false;
+}
+
+/* I4.  The lock is held. */
+static void
+check_fresh(struct reactor *r)
+{
+	struct watch *w, *next;
+
+	for (w = r->fresh; w; w = next) {
+		next = w->fresh_next;
+		w->is_fresh = false;
+		if (ev_is_active(&w->io) && fcntl(w->io.fd, F_GETFD) < 0) {
+			ev_io_stop(r->loop, &w->io);
+			note(r, w, WATCH_FAILED);
+		}
+	}
+	r->fresh = NULL;
+}
+
+static int
+libev_events(unsigned events)
+{
+	return (events & WATCH_READ ? EV_READ : 0) |
+	    (events & WATCH_WRITE ? EV_WRITE : 0);
+}
+
+int
+watch_new(struct watch **ret, struct reactor *r, struct fd *f, int num,
+    uint32_t gen, unsigned events)
+{
+	struct watch *w = chaos_fail() ? NULL : calloc(1, sizeof *w);
+
+	if (!w)
+		return -ENOMEM;
+	w->home = r;
+	w->f = f;
+	w->gen = gen;
+	ev_io_init(&w->io, watch_event, num, libev_events(events));
+	os_mutex_lock(&r->lock);
+	w->next = r->watches;
+	if (w->next)
+		w->next->prev = w;
+	r->watches = w;
+	ev_io_start(r->loop, &w->io);
+	make_fresh(w);
+	os_mutex_unlock(&r->lock);
+	*ret = w;
+	return 0;
+}
+
+void
+watch_set(struct watch *w, unsigned events)
+{
+	struct reactor *r = w->home;
+
+	os_mutex_lock(&r->lock);
+	ev_io_stop(r->loop, &w->io);
+	ev_io_modify(&w->io, libev_events(events));
+	if (events) {
+		ev_io_start(r->loop, &w->io);
+		make_fresh(w);
+	}
+	os_mutex_unlock(&r->lock);
+}
+
+void
+watch_renew(struct watch *w)
+{
+	struct reactor *r = w->home;
+
+	os_mutex_lock(&r->lock);
+	if (ev_is_active(&w->io)) {
+		int events = w->io.events & (EV_READ | EV_WRITE);
+
+		ev_io_stop(r->loop, &w->io);
+		ev_io_set(&w->io, w->io.fd, events);
+		ev_io_start(r->loop, &w->io);
+		make_fresh(w);
+	}
+	os_mutex_unlock(&r->lock);
+}
+
+void
+watch_drop(struct watch *w)
+{
+	struct reactor *r = w->home;
+	uint32_t rounds = 0;
+	bool in_poll;
+
+	os_mutex_lock(&r->lock);
+	ev_io_stop(r->loop, &w->io);
+	forget_fresh(w);
+	if (w->prev)
+		w->prev->next = w->next;
+	else
+		r->watches = w->next;
+	if (w->next)
+		w->next->prev = w->prev;
+	in_poll = r->polls && r->waiting;
+	if (in_poll) {
+		rounds = r->rounds;
+		reactor_wake(r);
+	}
+	os_mutex_unlock(&r->lock);
+	free(w);
+	while (in_poll && a_load_acquire(&r->rounds) == rounds)
+		os_give_way();
+}
+
+struct reactor *
+watch_home(const struct watch *w)
+{
+	return w->home;
+}
+
+bool
+watch_doubt(struct watch *w, struct fd *f, uint32_t gen)
+{
+	struct reactor *r = w->home;
+	bool noted = true;
+
+	os_mutex_lock(&r->lock);
+	if (r->ndoubts == r->doubts_room) {
+		size_t room = r->doubts_room ? 2 * r->doubts_room : 64;
+		struct doubt *d = realloc(r->doubts, room * sizeof *d);
+
+		noted = d != NULL;
+		if (noted) {
+			r->doubts = d;
+			r->doubts_room = room;
+		}
+	}
+	if (noted) {
+		r->doubts[r->ndoubts++] = (struct doubt){ f, gen };
+		if (r->recheck_at == CO_FOREVER) {
+			r->recheck_at = os_now() + RECHECK;
+			changed(r);
+		}
+	}
+	os_mutex_unlock(&r->lock);
+	return noted;
+}
+
+/* Called with the turn, not with the lock. */
+static void
+recheck(struct reactor *r)
+{
+	struct doubt *list;
+	size_t i, n;
+
+	os_mutex_lock(&r->lock);
+	list = r->doubts;
+	n = r->ndoubts;
+	r->doubts = NULL;
+	r->ndoubts = r->doubts_room = 0;
+	r->recheck_at = CO_FOREVER;
+	os_mutex_unlock(&r->lock);
+	for (i = 0; i < n; i++)
+		co__fd_recheck(list[i].f, list[i].gen);
+	free(list);
+}
+
+/* --- the poll ------------------------------------------------------------- */
+
+static void
+set_timerfd(struct reactor *r, co_time until)
+{
+	struct itimerspec spec = { { 0, 0 }, { 0, 0 } };
+
+	if (until != CO_FOREVER) {
+		spec.it_value.tv_sec = until / 1000000000;
+		spec.it_value.tv_nsec = until % 1000000000;
+	}
+	timerfd_settime(r->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+	r->armed = until;
+	r->expired = false;
+}
+
+static void
+set_plain_timer(struct reactor *r, co_time until, co_time now)
+{
+	ev_timer_stop(r->loop, &r->plain_timer);
+	if (until == CO_FOREVER)
+		return;
+	ev_now_update(r->loop);
+	ev_timer_set(&r->plain_timer, (double)(until - now) / 1e9, 0.);
+	ev_timer_start(r->loop, &r->plain_timer);
+}
+
+/* The lock is held.  False: the time has come already. */
+static bool
+set_timer(struct reactor *r, int64_t wait)
+{
+	co_time until = CO_FOREVER, now = 0;
+
+	if (wait >= 0 || r->recheck_at != CO_FOREVER) {
+		now = os_now();
+		if (wait >= 0 && wait < CO_FOREVER - now)
+			until = now + wait;
+		if (r->recheck_at < until)
+			until = r->recheck_at;
+		if (until <= now)
+			return false;
+	}
+	if (r->timer_fd < 0)
+		set_plain_timer(r, until, now);
+	else if (r->expired || until < r->armed - TIMER_SLACK)
+		set_timerfd(r, until);
+	return true;
+}
+
+/*
+ * The scheduler's wait is 0 when it only wants to look; another worker than
+ * the owner may do no more.  Waking comes last and under no lock.
+ */
+static int
+reactor_poll(struct reactor *r, int64_t wait)
+{
+	bool due;
+	uint32_t i;
+	int n = 0;
+
+	if (a_xchg_acquire(&r->turn, 1) != 0)
+		return -EBUSY;
+	r->own_turn = worker_self() == r->owner;
+	r->nfired = 0;
+	os_mutex_lock(&r->lock);
+	check_fresh(r);
+	if (wait != 0 && (!r->own_turn || r->nfired || !set_timer(r, wait)))
+		wait = 0;
+	ev_run(r->loop, wait == 0 ? EVRUN_NOWAIT : EVRUN_ONCE);
+	due = r->recheck_at != CO_FOREVER && os_now() >= r->recheck_at;
+	os_mutex_unlock(&r->lock);
+	for (i = 0; i < r->nfired; i++)
+		n += co__fd_event(r->fired[i].f, r->fired[i].gen,
+		    r->fired[i].events);
+	n += run_posts(r);
+	if (unlikely(due))
+		recheck(r);
+	a_store_release(&r->turn, 0);	/* pairs with the exchange above */
+	return n;
+}
+
+/* --- the deadlock detector's question ------------------------------------- */
+
+static bool
+reactor_waits(struct reactor *r)
+{
+	struct watch *w;
+	bool found = a_load_acquire(&r->held) != 0 ||
+	    a_load_acquire(&r->posts) != NULL;
+
+	if (found)
+		return true;
+	os_mutex_lock(&r->lock);
+	for (w = r->watches; w && !found; w = w->next)
+		found = co__fd_waited_for(w->f);
+	os_mutex_unlock(&r->lock);
+	return found;
+}
+
+const struct reactor_ops co__reactor_ops = {
+	.make = reactor_make,
+	.free = reactor_free,
+	.poll = reactor_poll,
+	.wake = reactor_wake,
+	.waits = reactor_waits,
+};

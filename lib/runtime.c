@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * runtime.c - co_run: making a runtime, running it, taking it down.
+ *
+ * Layer 11: it hands the upper layers down to the scheduler.
+ *
+ * Nothing outlives co_run: the main task's fn runs in the root scope, which is
+ * cancelled and waited for when fn returns; then `over` sends every worker out
+ * of its loop, and co_run joins their threads.
+ */
+#include "deadlock.h"
+#include "dump.h"
+#include "fault.h"
+#include "reactor.h"
+#include "scope.h"
+
+#include <stdlib.h>
+
+static struct os_mutex mutex;
+static struct runtime *runtimes;	/* [mutex; read without by dumps] */
+
+static const struct hooks hooks = {
+	.scope_expired = scope_expired,
+	.all_asleep = deadlock_check,
+};
+
+/* --- options ---------------------------------------------------------------- */
+
+/* A number of the environment: 0 when unset, -EINVAL when it is none. */
+static int64_t
+env_number(const char *name)
+{
+	const char *s = getenv(name);
+	char *end;
+	long long n;
+
+	if (!s || !*s)
+		return 0;
+	errno = 0;
+	n = strtoll(s, &end, 10);
+	if (*end == 'k' || *end == 'K') {
+		n *= 1024;
+		end++;
+	}
+	return errno || *end || n < 0 ? -EINVAL : n;
+}
+
+static int
+read_options(struct runtime *rt, const struct co_options *o)
+{
+	int64_t workers = o ? o->workers : 0;
+	int64_t stack = o && o->stack_size <= STACK_MAX ?
+	    (int64_t)o->stack_size : 0;
+
+	if (o && (o->workers < 0 || o->blocking_threads < 0 ||
+	    o->stack_size > STACK_MAX / 4 ||
+	    o->flags & ~(CO_DUMP_ON_SIGQUIT | CO_STACK_UNGUARDED)))
+		return -EINVAL;
+	if (workers == 0)
+		workers = env_number("WEFT_WORKERS");
+	if (workers == 0)
+		workers = os_cpus();
+	if (stack == 0)
+		stack = env_number("WEFT_STACK");
+	if (stack == 0)
+		stack = 256 * 1024;
+	if (workers < 0 || workers > WORKERS_MAX ||
+	    stack < (int64_t)STACK_MIN || stack > (int64_t)STACK_MAX / 4)
+		return -EINVAL;
+	rt->nworkers = (uint32_t)workers;
+	rt->default_stack = round_up((size_t)stack, os_page());
+	rt->flags = o ? o->flags : 0;
+	rt->blocking_threads = o && o->blocking_threads ?
+	    o->blocking_threads : 64;
+	return 0;
+}
+
+/* --- workers ---------------------------------------------------------------- */
+
+static int
+worker_init(struct worker *w, struct runtime *rt, uint32_t index)
+{
+	w->rt = rt;
+	w->index = index;
+	w->self.worker = w;
+	w->turn_picks = w->budget = TURN_PICKS;
+	w->watch_gap = CO_MS(1);
+	w->random = 0x9e3779b97f4a7c15u * (index + 1);
+	w->runq.shared = rt->nworkers > 1;
+	w->now = w->polled = os_now();
+	timers_init(&w->timers);
+	stack_cache_init(&w->stacks, rt->stacks);
+	w->looks = calloc(rt->nworkers, sizeof *w->looks);
+	if (!w->looks)
+		return -ENOMEM;
+	return rt->reactor->make(&w->reactor, w);
+}
+
+static void
+worker_fini(struct worker *w)
+{
+	if (!w->rt)
+		return;
+	if (w->reactor)
+		w->rt->reactor->free(w->reactor);
+	stack_cache_flush(&w->stacks);
+	timers_fini(&w->timers);
+	free(w->looks);
+}
+
+static void
+run_loop(struct worker *w)
+{
+	co__self = &w->self;
+	context_adopt(&w->ctx);
+	worker_loop(w);
+	context_drop(&w->ctx);
+}
+
+static void
+worker_thread(void *arg)
+{
+	struct worker *w = arg;
+
+	if (stack_fault_thread_init() < 0)
+		bug("no memory for a signal stack");
+	run_loop(w);
+	co__self = NULL;
+	stack_fault_thread_fini();
+}
+
+/* Starts all threads but the caller's: how many, or an error with none. */
+static int
+start_threads(struct runtime *rt)
+{
+	uint32_t i;
+	int code = 0;
+
+	for (i = 1; i < rt->nworkers && code == 0; i++)
+		code = os_thread_start(&rt->workers[i].thread, worker_thread,
+		    &rt->workers[i]);
+	if (code == 0)
+		return 0;
+	a_store_release(&rt->over, 1);
+	worker_wake_all(rt);
+	for (i--; i-- > 1; ) {
+		worker_wake_all(rt);
+		os_thread_join(&rt->workers[i].thread);
+	}
+	return code;
+}
+
+/* --- the main task ---------------------------------------------------------- */
+
+static int
+main_body(void *arg)
+{
+	struct runtime *rt = arg;
+
+	co_scope_enter(&rt->root,
+	    &(struct co_scope_options){ .policy = CO_SUPERVISE });
+	rt->result = rt->fn(rt->arg);
+	co_cancel(&rt->root);
+	co_scope_leave(&rt->root);
+	return 0;
+}
+
+static int
+make_main(struct runtime *rt)
+{
+	struct worker *w = &rt->workers[0];
+	struct task *t = task_new(w);
+	int code;
+
+	if (!t)
+		return -ENOMEM;
+	code = stack_reserve_cached(&w->stacks, 0);
+	if (code < 0)
+		return code;
+	t->u.begin.fn = main_body;
+	t->u.begin.arg = rt;
+	t->u.begin.site = NULL;
+	t->u.begin.parent = 0;
+	t->home = t->scope = NULL;
+	runq_push_new(&w->runq, t);
+	return 0;
+}
+
+/* --- co_run ------------------------------------------------------------------ */
+
+static void
+enlist(struct runtime *rt)
+{
+	deadlock_own_threads((int)rt->nworkers);
+	os_mutex_lock(&mutex);
+	rt->next = runtimes;
+	a_store_release(&runtimes, rt);
+	if (rt->nworkers == 1 && !rt->next)
+		co__solo_begin(&rt->workers[0].self);
+	else
+		co__solo_end();
+	os_mutex_unlock(&mutex);
+}
+
+static void
+delist(struct runtime *rt)
+{
+	struct runtime **at = &runtimes;
+
+	os_mutex_lock(&mutex);
+	while (*at != rt)
+		at = &(*at)->next;
+	a_store_release(at, rt->next);
+	os_mutex_unlock(&mutex);
+	co__solo_end();
+	deadlock_own_threads(-(int)rt->nworkers);
+}
+
+void
+runtime_each(void (*fn)(struct runtime *, void *), void *arg)
+{
+	struct runtime *rt;
+
+	for (rt = a_load_acquire(&runtimes); rt; rt = rt->next)
+		fn(rt, arg);
+}
+
+static int
+build(struct runtime *rt)
+{
+	uint32_t i;
+	int code = 0;
+
+	rt->stacks = stack_pool_new(rt->default_stack,
+	    rt->flags & CO_STACK_UNGUARDED);
+	rt->workers = os_map(rt->nworkers * sizeof *rt->workers);
+	if (!rt->stacks || !rt->workers)
+		return -ENOMEM;
+	for (i = 0; i < rt->nworkers && code == 0; i++)
+		code = worker_init(&rt->workers[i], rt, i);
+	rt->max_searching = rt->nworkers / 2;
+	if (rt->max_searching > (uint32_t)os_cpus() / 2)
+		rt->max_searching = (uint32_t)os_cpus() / 2;
+	if (rt->max_searching == 0)
+		rt->max_searching = 1;
+	return code;
+}
+
+static void
+demolish(struct runtime *rt)
+{
+	uint32_t i;
+
+	for (i = rt->nworkers; rt->workers && i-- > 0; )
+		worker_fini(&rt->workers[i]);
+	task_slab_free(rt);
+	if (rt->stacks)
+		stack_pool_free(rt->stacks);
+	os_unmap(rt->workers, rt->nworkers * sizeof *rt->workers);
+	free(rt);
+}
+
+/* The calling thread is worker 0. */
+static void
+run(struct runtime *rt)
+{
+	struct self *saved = co__self;
+	uint32_t i;
+
+	enlist(rt);
+	run_loop(&rt->workers[0]);
+	for (i = 1; i < rt->nworkers; i++)
+		os_thread_join(&rt->workers[i].thread);
+	delist(rt);
+	co__self = saved;
+}
+
+int
+co_run(const struct co_options *options, co_fn *fn, void *arg)
+{
+	struct self *s = self_get();
+	struct runtime *rt;
+	int code;
+
+	if (!fn || (s && s->worker))
+		return -EINVAL;
+	if (os_forked())
+		return -ECHILD;
+	os_init();
+	rt = chaos_fail() ? NULL : calloc(1, sizeof *rt);
+	if (!rt)
+		return -ENOMEM;
+	rt->fn = fn;
+	rt->arg = arg;
+	rt->reactor = &co__reactor_ops;
+	rt->hooks = &hooks;
+	code = read_options(rt, options);
+	if (code == 0)
+		code = fault_install();
+	if (code == 0)
+		code = build(rt);
+	if (code == 0)
+		code = stack_fault_thread_init();
+	if (code == 0) {
+		code = start_threads(rt);
+		if (code == 0) {
+			code = make_main(rt);
+			run(rt);
+			code = rt->deadlocked ? -EDEADLK : rt->result;
+		}
+		stack_fault_thread_fini();
+	}
+	demolish(rt);
+	return code;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sched.c - which task runs next on this worker, and the switch to it.
+ *
+ * Layer 4.  Everything here runs on a worker's thread, most of it on the stack
+ * of the coroutine that leaves.  The switch goes straight from one coroutine to
+ * the next; the worker's own stack is for what must not run on a coroutine's:
+ * the libev loop, searching and sleeping (worker.c).
+ *
+ *	I1  a task is on at most one queue.
+ *	I2  w->self.current is the task whose stack the thread is on; NULL on the
+ *	    thread's own.
+ *	I3  on_cpu of a task is 1 from before it is switched to until after it
+ *	    was switched away from; whoever picks a task whose on_cpu is 1 waits
+ *	    on the worker's own stack: two workers that waited for each other's
+ *	    task on those tasks' stacks would wait for ever.
+ */
+#include "sched.h"
+
+#include "park.h"
+
+enum {
+	TURN_TIME = 500 * 1000,		/* ns: a turn takes about this long at
+					   most; a guess, not measured */
+	POLL_EVERY = 200 * 1000		/* ns between polls of a busy worker;
+					   a guess, not measured */
+};
+
+/* --- queues --------------------------------------------------------------- */
+
+static cold void
+inbox_push(struct worker *w, struct task *t)
+{
+	lock_take(&w->inbox_lock, LOCK_INJECT);
+	tasklist_push_tail(&w->inbox, t);
+	a_add_seqcst(&w->inbox_count, 1);
+	lock_drop(&w->inbox_lock, LOCK_INJECT);
+	a_fence_seqcst();	/* pairs with going to sleep, worker.c */
+	worker_wake(w);
+}
+
+static cold void
+inject_push(struct runtime *rt, struct task *t)
+{
+	lock_take(&rt->inject_lock, LOCK_INJECT);
+	tasklist_push_tail(&rt->inject, t);
+	a_add_seqcst(&rt->inject_count, 1);
+	lock_drop(&rt->inject_lock, LOCK_INJECT);
+	a_fence_seqcst();	/* pairs with going to sleep, worker.c */
+	worker_wake_one(rt);
+}
+
+/* To another worker, or from a thread that is not one of this runtime. */
+static cold void
+ready_elsewhere(struct worker *w, struct task *t)
+{
+	struct runtime *rt = t->worker->rt;
+
+	if (t->band == BAND_PINNED)
+		inbox_push(t->worker, t);
+	else if (w && w->rt == rt)
+		bug("a task of this worker was sent elsewhere");
+	else
+		inject_push(rt, t);
+}
+
+static always_inline bool
+is_here(const struct worker *w, const struct task *t)
+{
+	return likely(w != NULL) && (likely(w == t->worker) ||
+	    (w->rt == t->worker->rt && t->band != BAND_PINNED));
+}
+
+/*
+ * More than one waits: perhaps somebody who sleeps should help.  Not for one
+ * that this worker is about to run anyway: waking a thread costs more than
+ * thousands of switches.  Not while somebody searches, and not soon after a
+ * call that was in vain.
+ */
+static always_inline void
+maybe_call_help(struct worker *w, uint32_t waiting)
+{
+	if (waiting < 2 || !w->runq.shared)
+		return;
+	a_light_barrier();	/* pairs with going to sleep, worker.c */
+	if (unlikely(a_load_relaxed(&w->rt->asleep_count) != 0))
+		co__call_help(w);
+}
+
+cold void
+co__call_help(struct worker *w)
+{
+	if (a_load_relaxed(&w->rt->searching) != 0 || w->now < w->help_at)
+		return;
+	w->help_at = w->now + a_load_relaxed(&w->help_gap);
+	/* Doubled until a thief finds something worth taking. */
+	if (w->help_gap < CO_MS(1))
+		a_store_relaxed(&w->help_gap, w->help_gap * 2 + CO_US(20));
+	worker_wake_one(w->rt);
+}
+
+void
+sched_ready(struct task *t)
+{
+	struct worker *w = worker_self();
+
+	chaos_point();
+	if (likely(is_here(w, t)))
+		maybe_call_help(w, runq_push_new(&w->runq, t));
+	else
+		ready_elsewhere(w, t);
+}
+
+void
+sched_ready_late(struct task *t)
+{
+	struct worker *w = worker_self();
+
+	chaos_point();
+	if (likely(is_here(w, t)))
+		maybe_call_help(w, runq_push_old(&w->runq, t));
+	else
+		ready_elsewhere(w, t);
+}
+
+void
+sched_start(struct worker *w, struct task *t)
+{
+	maybe_call_help(w, runq_push_new(&w->runq, t));
+}
+
+bool
+sched_take_inbound(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	struct task *t;
+	bool any = false;
+
+	if (unlikely(a_load_acquire(&w->inbox_count) != 0)) {
+		lock_take(&w->inbox_lock, LOCK_INJECT);
+		while ((t = tasklist_pop_head(&w->inbox)) != NULL) {
+			a_add_relaxed(&w->inbox_count, -1u);
+			runq_push_old(&w->runq, t);
+			any = true;
+		}
+		lock_drop(&w->inbox_lock, LOCK_INJECT);
+	}
+	if (unlikely(a_load_acquire(&rt->inject_count) != 0)) {
+		uint32_t n = a_load_relaxed(&rt->inject_count);
+
+		n = n / rt->nworkers + 1;	/* leave some to the others */
+		lock_take(&rt->inject_lock, LOCK_INJECT);
+		while (n-- && (t = tasklist_pop_head(&rt->inject)) != NULL) {
+			a_add_relaxed(&rt->inject_count, -1u);
+			runq_push_old(&w->runq, t);
+			any = true;
+		}
+		lock_drop(&rt->inject_lock, LOCK_INJECT);
+	}
+	return any;
+}
+
+/* --- what runs next ------------------------------------------------------- */
+
+/* Keeps a turn near TURN_TIME, whatever the tasks do between waits. */
+static void
+adapt_turn(struct worker *w, co_time now)
+{
+	co_time took = now - w->now;
+
+	if (took > TURN_TIME && w->turn_picks > 1)
+		w->turn_picks /= 2;
+	else if (took < TURN_TIME / 4 && w->turn_picks < TURN_PICKS)
+		w->turn_picks *= 2;
+	w->now = now;
+	w->budget = w->turn_picks;
+	w->turns++;
+}
+
+/*
+ * Every few dozen picks: is there something that the fast path does not look
+ * at?  NULL: nothing to run, or go_native is set.
+ */
+struct task *
+co__sched_turn(struct worker *w)
+{
+	co_time now = os_now();
+
+	adapt_turn(w, now);
+	sched_take_inbound(w);
+	if (now >= a_load_relaxed(&w->timers.next) ||
+	    now - w->polled >= POLL_EVERY ||
+	    a_load_relaxed(&w->rt->over)) {
+		w->go_native = true;
+		return NULL;
+	}
+	maybe_call_help(w, a_load_relaxed(&w->runq.waiting));
+	return runq_take_oldest(&w->runq, w->turns);
+}
+
+void
+sched_park(struct task *t)
+{
+	struct worker *w = t->worker;
+
+	co__locks_none_held("a coroutine parks while it holds a lock");
+	chaos_point();
+	sched_switch(w, t, sched_next(w));
+}
+
+void
+sched_yield_now(void)
+{
+	struct worker *w = worker_self();
+	struct task *t = w->self.current, *to = sched_next(w);
+
+	if (!to && !w->go_native)
+		return;		/* nobody else wants to run */
+	runq_push_old(&w->runq, t);
+	sched_switch(w, t, to);
+}
+
+/* What a task that has ended leaves behind; we are off its stack now. */
+cold void
+co__sched_bury(struct worker *w)
+{
+	struct task *t = w->dead;
+	struct stack *s = t->u.run.ext->stack;
+
+	w->dead = NULL;
+	context_drop(&t->u.run.ctx);
+	task_free(w, t);
+	stack_put(&w->stacks, s);
+}

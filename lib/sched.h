@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sched.h - the inline half of the scheduler: pick and switch.
+ *
+ * Layer 4.  Used by sched.c, worker.c and life.c only.
+ */
+#ifndef WEFT_SCHED_H
+#define WEFT_SCHED_H
+
+#include "worker.h"
+
+struct task *co__sched_turn(struct worker *w);
+void co__sched_bury(struct worker *w);
+void co__call_help(struct worker *w);
+/* Takes what other threads sent; was there any? */
+bool sched_take_inbound(struct worker *w);
+
+/* What runs next on w; NULL: nothing, or w->go_native is set. */
+static always_inline struct task *
+sched_next(struct worker *w)
+{
+	if (unlikely(--w->budget <= 0))
+		return co__sched_turn(w);
+	return runq_take(&w->runq);
+}
+
+/* On whatever stack we have come to: the one that we left is now idle. */
+static always_inline void
+sched_landed(struct worker *w)
+{
+	struct task *p = w->prev;
+
+	if (likely(p != NULL))
+		a_store_release(&p->on_cpu, 0);	/* pairs with sched_claim_cpu */
+	if (unlikely(w->dead != NULL))
+		co__sched_bury(w);
+}
+
+/* Makes `to` the current task of w.  False: it is still on another worker. */
+static always_inline bool
+sched_claim_cpu(struct worker *w, struct task *to)
+{
+	if (unlikely(a_load_acquire(&to->on_cpu)))
+		return false;
+	if (unlikely(!to->bound))
+		task_bind(w, to);
+	a_store_relaxed(&to->on_cpu, 1);
+	to->worker = w;
+	w->self.current = to;
+	return true;
+}
+
+/*
+ * The current task t leaves w for `to`, or for the thread's own stack when
+ * that is NULL.  Returns when t runs again, perhaps on another worker.
+ */
+static always_inline void
+sched_switch(struct worker *w, struct task *t, struct task *to)
+{
+	if (unlikely(to == t))
+		return;		/* woken already, and picked again */
+	w->prev = t;
+	if (likely(to != NULL)) {
+		if (likely(sched_claim_cpu(w, to))) {
+			context_switch(&t->u.run.ctx, &to->u.run.ctx);
+			sched_landed(t->worker);
+			return;
+		}
+		w->pending = to;
+	}
+	w->self.current = NULL;
+	context_switch(&t->u.run.ctx, &w->ctx);
+	sched_landed(t->worker);
+}
+
+#endif

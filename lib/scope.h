@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * scope.h - scopes as the rest of the library sees them.
+ *
+ * Layer 5.
+ */
+#ifndef WEFT_LIB_SCOPE_H
+#define WEFT_LIB_SCOPE_H
+
+#include "park.h"
+#include "timer.h"
+#include "worker.h"
+
+/* A child enters s before it can run: 0, or the code of s. */
+int scope_add(struct co_scope *s, struct task *child);
+/* A child leaves its home; ret < 0 is a failure, unless it was forked. */
+void scope_remove(struct task *child, int ret);
+
+/* Arms the scope's own deadline, the first time: 0, or -ENOMEM. */
+int scope_arm_slow(struct co_scope *s, struct timers *h);
+
+static inline int
+scope_arm(struct co_scope *s, struct timers *h)
+{
+	if (likely(a_load_relaxed(&s->co__timer_state) != SCOPE_TIMER_NONE))
+		return 0;
+	return scope_arm_slow(s, h);
+}
+
+/* Its deadline has passed. */
+void scope_expired(struct co_scope *s);
+
+/* Ends everything in the root scope of a deadlocked runtime, shields or not. */
+void scope_cancel_all(struct co_scope *root);
+
+/* Ends every wait of one task. */
+void scope_cancel_task(struct task *t, uint64_t id);
+
+/* `d` from now, saturated. */
+co_time co__time_after(co_time d);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * self.h - who is running here: the calling thread, as weft sees it.
+ *
+ * Layer 1.
+ *
+ * The thread-local pointer is read by an assembly statement that the compiler
+ * may neither repeat, nor skip, nor move across a switch: after a park the
+ * same code may be running on another thread, and a cached address of a
+ * thread-local would belong to the old one.
+ */
+#ifndef WEFT_SELF_H
+#define WEFT_SELF_H
+
+#include "atomic.h"
+
+struct task;
+struct worker;
+
+enum { SELF_RANKS = 16 };
+
+struct self {
+	uint32_t crit;		/* [atomic] depth of elided locks; written by
+				   this thread, read by who ends the solo */
+	uint32_t held;		/* [this thread] locks held: debug build */
+	struct task *current;	/* [this thread] the coroutine or stand-in;
+				   NULL on a worker's own stack */
+	struct worker *worker;	/* [const] NULL: a thread that is not ours */
+	uint8_t ranks[SELF_RANKS];	/* [this thread] debug build */
+};
+
+extern _Thread_local struct self *co__self;
+
+#if (defined __x86_64__ || defined __aarch64__) && !defined WEFT_NO_ASM_TLS
+static always_inline struct self *
+self_get(void)
+{
+	struct self *s;
+
+#if defined __x86_64__
+	__asm__ volatile("movq co__self@gottpoff(%%rip), %0\n\t"
+	    "movq %%fs:(%0), %0" : "=r"(s) : : "memory");
+#else
+	uint64_t at;
+
+	__asm__ volatile("mrs %1, tpidr_el0\n\t"
+	    "adrp %0, :gottprel:co__self\n\t"
+	    "ldr %0, [%0, #:gottprel_lo12:co__self]\n\t"
+	    "ldr %0, [%1, %0]" : "=&r"(s), "=&r"(at) : : "memory");
+#endif
+	return s;
+}
+#else
+struct self *co__self_get(void);	/* never inlined */
+#define self_get()	co__self_get()
+#endif
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stack_fault.c - a stack overflow is told from any other fault, and reported.
+ *
+ * Layer 2.
+ *
+ * A fault is an overflow when it hits the guard of a stack that somebody uses,
+ * and the stack pointer of the thread that faulted is in that stack, or not
+ * far below it: a frame larger than what was left of the stack.  A frame larger
+ * than the guard, whose far end is touched first, goes unnoticed unless the
+ * code was built with -fstack-clash-protection.
+ *
+ * The handler may interrupt anything, so it takes no lock.  It reads a table of
+ * shapes that only grows; an arena that goes leaves a hole for the next one:
+ *
+ *	F1  a slot is written under table_mutex; `used` is set last and cleared
+ *	    first (release; the handler loads with acquire)
+ *	F2  the handler looks into a stack only when the thread that faulted runs
+ *	    on it: its arena cannot go meanwhile.  All other slots that it reads
+ *	    may change under its eyes, and only make a comparison fail.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "stack_arena.h"
+#include "os.h"
+
+#include <signal.h>
+#include <sys/auxv.h>
+#include <ucontext.h>
+
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ	51
+#endif
+
+enum {
+	TABLE_STEP = 60,	/* shapes in a piece: about a page */
+	BELOW_GUARD = 64 * 1024,	/* "not far"; a guess */
+	/* Beyond what the kernel puts there: our report needs 2 KiB; handlers
+	   that print a backtrace, and are called by ours, need the rest. */
+	ALTSTACK_ROOM = 64 * 1024
+};
+
+struct slot {
+	struct stack_shape shape;	/* [table_mutex; handler: see F2] */
+	bool used;			/* [atomic] see F1 */
+};
+
+struct piece {
+	struct slot slot[TABLE_STEP];
+	struct piece *next;		/* [atomic] written once */
+};
+
+static struct piece first_piece;
+static struct os_mutex table_mutex;
+
+static void (*report)(const struct stack *s, const void *sp);	/* [const] */
+static struct sigaction before_segv, before_bus;	/* [const] */
+static struct os_mutex install_mutex;
+static bool installed;			/* [install_mutex] */
+static uint32_t reported;		/* [atomic] */
+
+static _Thread_local void *own_altstack;
+static _Thread_local stack_t altstack_before;
+
+/* --- the table ----------------------------------------------------------- */
+
+/* table_mutex held.  NULL: no memory. */
+static struct slot *
+slot_find(bool used, uintptr_t base)
+{
+	struct piece *at = &first_piece;
+	int i;
+
+	for (;;) {
+		for (i = 0; i < TABLE_STEP; i++)
+			if (at->slot[i].used == used &&
+			    (!used || at->slot[i].shape.base == base))
+				return &at->slot[i];
+		if (!at->next) {
+			if (used)
+				return NULL;
+			/* Never freed: there are as many as there ever were
+			   arenas at one time, divided by TABLE_STEP. */
+			a_store_release(&at->next,
+			    (struct piece *)os_map(sizeof *at));
+			if (!at->next)
+				return NULL;
+		}
+		at = at->next;
+	}
+}
+
+int
+stack_fault_watch(const struct stack_shape *h)
+{
+	struct slot *at;
+
+	os_mutex_lock(&table_mutex);
+	at = slot_find(false, 0);
+	if (at) {
+		at->shape = *h;
+		a_store_release(&at->used, true);	/* F1 */
+	}
+	os_mutex_unlock(&table_mutex);
+	return at ? 0 : -ENOMEM;
+}
+
+void
+stack_fault_unwatch(const struct stack_shape *h)
+{
+	struct slot *at;
+
+	os_mutex_lock(&table_mutex);
+	at = slot_find(true, h->base);
+	bug_if(!at);
+	a_store_release(&at->used, false);	/* F1 */
+	os_mutex_unlock(&table_mutex);
+}
+
+/* --- the handler --------------------------------------------------------- */
+
+/* NULL unless `at` is in the guard of the stack that a thread with this stack
+   pointer runs on. */
+static const struct stack *
+shape_overflow(const struct stack_shape *h, uintptr_t at, uintptr_t sp)
+{
+	const struct stack *s;
+	uintptr_t bottom;
+	uint32_t i;
+
+	if (at < h->base || at >= h->end)
+		return NULL;
+	i = shape_index(h, at);
+	if (i == h->count)
+		return NULL;
+	bottom = shape_bottom(h, i);
+	s = shape_stack(h, i);
+	if (at - bottom >= h->guard)
+		return NULL;
+	if (sp >= (uintptr_t)s || sp + BELOW_GUARD < bottom)
+		return NULL;
+	return s->owner && s->guarded ? s : NULL;
+}
+
+static const struct stack *
+overflow_find(uintptr_t at, uintptr_t sp)
+{
+	const struct piece *p;
+	const struct stack *s;
+	int i;
+
+	for (p = &first_piece; p; p = a_load_acquire(&p->next)) {
+		for (i = 0; i < TABLE_STEP; i++) {
+			if (!a_load_acquire(&p->slot[i].used))
+				continue;
+			s = shape_overflow(&p->slot[i].shape, at, sp);
+			if (s)
+				return s;
+		}
+	}
+	return NULL;
+}
+
+#if defined __x86_64__
+static uintptr_t
+context_sp(const ucontext_t *uc)
+{
+	return (uintptr_t)uc->uc_mcontext.gregs[REG_RSP];
+}
+#elif defined __aarch64__
+static uintptr_t
+context_sp(const ucontext_t *uc)
+{
+	return uc->uc_mcontext.sp;
+}
+#elif defined __riscv
+static uintptr_t
+context_sp(const ucontext_t *uc)
+{
+	return (uintptr_t)uc->uc_mcontext.__gregs[REG_SP];
+}
+#else
+#error "where does a signal frame keep the stack pointer on this processor?"
+#endif
+
+/* The fault happens again when we return, and the process dies of it there:
+   a core file shows the place.  A signal that was sent is sent again. */
+static void
+die_of(int sig, const siginfo_t *info)
+{
+	struct sigaction plain;
+
+	memset(&plain, 0, sizeof plain);
+	plain.sa_handler = SIG_DFL;
+	sigaction(sig, &plain, NULL);
+	if (info->si_code <= 0)
+		raise(sig);
+}
+
+/* As the kernel would have called it, but for the stack: it is ours. */
+static void
+pass_on(int sig, siginfo_t *info, void *context)
+{
+	const struct sigaction *before =
+	    sig == SIGSEGV ? &before_segv : &before_bus;
+	sigset_t mask;
+
+	if (!(before->sa_flags & SA_SIGINFO)) {
+		if (before->sa_handler == SIG_IGN && info->si_code <= 0)
+			return;
+		if (before->sa_handler == SIG_DFL ||
+		    before->sa_handler == SIG_IGN) {
+			die_of(sig, info);
+			return;
+		}
+	}
+	mask = before->sa_mask;
+	if (!(before->sa_flags & SA_NODEFER))
+		sigaddset(&mask, sig);
+	pthread_sigmask(SIG_BLOCK, &mask, NULL);
+	if (before->sa_flags & SA_NODEFER) {
+		sigemptyset(&mask);
+		sigaddset(&mask, sig);
+		pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+	}
+	if (before->sa_flags & SA_SIGINFO)
+		before->sa_sigaction(sig, info, context);
+	else
+		before->sa_handler(sig);
+}
+
+static void
+on_fault(int sig, siginfo_t *info, void *context)
+{
+	uintptr_t sp = context_sp(context);
+	const struct stack *s = NULL;
+	int saved = errno;
+
+	/* Positive codes are of faults; others are of kill(2) and its kin. */
+	if (info->si_code > 0)
+		s = overflow_find((uintptr_t)info->si_addr, sp);
+	if (!s) {
+		pass_on(sig, info, context);
+	} else {
+		if (a_xchg_acqrel(&reported, 1) == 0)
+			report(s, (const void *)sp);
+		die_of(sig, info);
+	}
+	errno = saved;
+}
+
+/* --- the interface ------------------------------------------------------- */
+
+int
+stack_fault_install(void (*fn)(const struct stack *s, const void *sp))
+{
+	struct sigaction ours;
+	int error = 0;
+
+	memset(&ours, 0, sizeof ours);
+	ours.sa_sigaction = on_fault;
+	ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
+	sigemptyset(&ours.sa_mask);
+	os_mutex_lock(&install_mutex);
+	if (!installed) {
+		report = fn;
+		if (sigaction(SIGSEGV, NULL, &before_segv) < 0 ||
+		    sigaction(SIGBUS, NULL, &before_bus) < 0 ||
+		    sigaction(SIGSEGV, &ours, NULL) < 0 ||
+		    sigaction(SIGBUS, &ours, NULL) < 0)
+			error = -errno;
+		else
+			installed = true;
+	}
+	os_mutex_unlock(&install_mutex);
+	return error;
+}
+
+static size_t
+altstack_size(void)
+{
+	return round_up(getauxval(AT_MINSIGSTKSZ) + ALTSTACK_ROOM, os_page());
+}
+
+/* One that is there already and is large enough stays: it is in use by a
+   sanitizer or by the program, on whose thread we run. */
+int
+stack_fault_thread_init(void)
+{
+	size_t size = altstack_size();
+	stack_t ours = { .ss_size = size };
+	int error;
+
+	if (own_altstack)
+		return 0;
+	if (sigaltstack(NULL, &altstack_before) < 0)
+		return -errno;
+	if (!(altstack_before.ss_flags & SS_DISABLE) &&
+	    altstack_before.ss_size + ALTSTACK_ROOM / 2 >= size)
+		return 0;
+	ours.ss_sp = os_map(size);
+	if (!ours.ss_sp)
+		return -ENOMEM;
+	if (sigaltstack(&ours, NULL) < 0) {
+		error = -errno;
+		os_unmap(ours.ss_sp, size);
+		return error;
+	}
+	own_altstack = ours.ss_sp;
+	return 0;
+}
+
+void
+stack_fault_thread_fini(void)
+{
+	stack_t now;
+
+	if (!own_altstack)
+		return;
+	if (sigaltstack(NULL, &now) == 0 && now.ss_sp == own_altstack &&
+	    sigaltstack(&altstack_before, NULL) < 0)
+		return;		/* we are on it: a leak is the lesser evil */
+	os_unmap(own_altstack, altstack_size());
+	own_altstack = NULL;
+}

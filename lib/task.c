@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * task.c - task records, and the binding of a task to its stack.
+ *
+ * Layer 4.  Records come from chunks that live as long as the runtime.  Each
+ * worker keeps free ones of its own; batches move through the runtime.
+ *
+ *	I1  a record on a free list has id 0.
+ *	I2  a worker keeps at most KEEP free records.
+ */
+#include "worker.h"
+
+enum { CHUNK = 64 * 1024, KEEP = 4096, BATCH = 2048 };
+
+struct slab_chunk {
+	struct slab_chunk *next;	/* [const] */
+	uint32_t count;			/* [const] */
+	struct task task[] cache_aligned;	/* [const] where they are */
+};
+
+#ifndef WEFT_TSAN
+#ifndef WEFT_ASAN
+_Static_assert(sizeof(struct task) == 128, "goals: 4,250 bytes a coroutine");
+#endif
+#endif
+
+/* Makes a chunk and gives its records to w.  False: no memory. */
+static bool
+add_chunk(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	struct slab_chunk *c = os_map(CHUNK);
+	uint32_t i;
+
+	if (!c)
+		return false;
+	c->count = (uint32_t)((CHUNK - sizeof *c) / sizeof(struct task));
+	for (i = c->count; i-- > 0; ) {
+		c->task[i].next = w->free_tasks;
+		w->free_tasks = &c->task[i];
+	}
+	w->free_count += c->count;
+	lock_take(&rt->slab_lock, LOCK_SLAB);
+	c->next = rt->chunks;
+	a_store_release(&rt->chunks, c);	/* pairs with task_each */
+	lock_drop(&rt->slab_lock, LOCK_SLAB);
+	return true;
+}
+
+/* The records that a worker gave away are chains, linked by prev; a chain is
+   linked by next. */
+static cold bool
+refill(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	struct task *chain;
+
+	lock_take(&rt->slab_lock, LOCK_SLAB);
+	chain = rt->free_tasks;
+	if (chain)
+		rt->free_tasks = chain->prev;
+	lock_drop(&rt->slab_lock, LOCK_SLAB);
+	if (!chain)
+		return add_chunk(w);
+	w->free_tasks = chain;
+	w->free_count = BATCH;
+	return true;
+}
+
+static cold void
+give_batch(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	struct task *chain = w->free_tasks, *last = chain;
+	int i;
+
+	for (i = 1; i < BATCH; i++)
+		last = last->next;
+	w->free_tasks = last->next;
+	w->free_count -= BATCH;
+	last->next = NULL;
+	lock_take(&rt->slab_lock, LOCK_SLAB);
+	chain->prev = rt->free_tasks;
+	rt->free_tasks = chain;
+	lock_drop(&rt->slab_lock, LOCK_SLAB);
+}
+
+static cold bool
+more_ids(struct worker *w)
+{
+	enum { BLOCK = 256 };
+
+	w->next_id = a_add_relaxed(&w->rt->next_id, BLOCK) + 1;
+	w->end_id = w->next_id + BLOCK;
+	return true;
+}
+
+struct task *
+task_new(struct worker *w)
+{
+	struct task *t = w->free_tasks;
+
+	if (unlikely(!t)) {
+		if (chaos_fail() || !refill(w))
+			return NULL;
+		t = w->free_tasks;
+	}
+	if (unlikely(w->next_id == w->end_id))
+		more_ids(w);
+	w->free_tasks = t->next;
+	w->free_count--;
+	t->worker = w;
+	t->handle = NULL;
+	t->cancelled = 0;
+	a_store_relaxed(&t->ended, 0);
+	a_store_relaxed(&t->bound, 0);
+	a_store_relaxed(&t->on_cpu, 0);
+	t->kind = TASK_CORO;
+	t->band = BANDS;
+	t->size_code = 0;
+	a_store_relaxed(&t->id, w->next_id++);
+	return t;
+}
+
+void
+task_free(struct worker *w, struct task *t)
+{
+	a_store_relaxed(&t->id, 0);
+	t->next = w->free_tasks;
+	w->free_tasks = t;
+	if (unlikely(++w->free_count > KEEP))
+		give_batch(w);
+}
+
+void
+task_slab_free(struct runtime *rt)
+{
+	struct slab_chunk *c;
+
+	while ((c = rt->chunks) != NULL) {
+		rt->chunks = c->next;
+		os_unmap(c, CHUNK);
+	}
+}
+
+void
+task_each(struct runtime *rt, void (*fn)(struct task *, void *), void *arg)
+{
+	struct slab_chunk *c;
+	uint32_t i;
+
+	for (c = a_load_acquire(&rt->chunks); c; c = c->next)
+		for (i = 0; i < c->count; i++)
+			if (a_load_relaxed(&c->task[i].id) != 0)
+				fn(&c->task[i], arg);
+}
+
+/* FRAME: hi | struct task_ext | the coroutine's first frame | ... lo */
+void
+task_rebind(struct worker *w, struct task *t, struct stack *s)
+{
+	struct task_ext *e = (struct task_ext *)(void *)(s->hi -
+	    round_up(sizeof *e, 16));
+
+	e->stack = s;
+	e->fn = t->u.begin.fn;
+	e->arg = t->u.begin.arg;
+	e->site = t->u.begin.site;
+	e->parent = t->u.begin.parent;
+	e->wait_obj = NULL;
+	e->wait_since = w->now;
+	e->locals = NULL;
+	e->wait_reason = WAIT_NONE;
+	e->name[0] = '\0';
+	s->owner = t;
+	t->u.run.ext = e;
+	a_store_release(&t->bound, 1);	/* pairs with dumps */
+}
+
+void
+task_bind(struct worker *w, struct task *t)
+{
+	struct stack *s = stack_get(&w->stacks,
+	    task_stack_size(t->size_code));
+
+	task_rebind(w, t, s);
+	context_make(&t->u.run.ctx, s->lo, t->u.run.ext, co__task_main);
+}

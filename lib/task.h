@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * task.h - a coroutine, or the stand-in of a thread that is not ours.
+ *
+ * Layer 4.  Used by everything above.
+ *
+ * A task record is 128 bytes from a slab: type-stable memory, so that a late
+ * waker or canceller may still read it and find that the ticket or the id has
+ * changed.  A stack is bound to it only when it first runs: a million spawned
+ * coroutines that have not begun are 128 MB and no stacks, and a coroutine
+ * that ends hands its warm stack to the next one.
+ *
+ * STATES.  Nobody writes a state as such; it follows from where the record is.
+ *
+ *	        FREE  (in a slab)
+ *	          |  task_new (spawn)
+ *	          v
+ *	  +-> RUNNABLE <------+------------------+
+ *	  |       | sched_run |                  |
+ *	  |       v           | sched_yield_now  | task_wake, by who won
+ *	  |    RUNNING -------+                  | wait_claim
+ *	  |       |                              |
+ *	  |       +------ wait_park -------> WAITING
+ *	  |       |
+ *	  |       |  task_main: fn has returned
+ *	  |       v
+ *	  |     ENDED --> FREE
+ *
+ *	FREE      nobody reaches it but by a stale pointer: `id` tells.
+ *	RUNNABLE  on exactly one run queue or inbox; park is even.
+ *	RUNNING   worker->self.current; on_cpu is 1.
+ *	WAITING   park is odd; on no queue.
+ *	ENDED     on no queue, in no scope; its result has been delivered.
+ *
+ * TICKETS.  `park` counts waits.  wait_begin makes it odd: that number is the
+ * ticket of this wait.  Whoever moves it on to the next even number (wait_claim)
+ * has won: it alone wakes the task, once.  A waker from an earlier wait holds
+ * an older ticket and fails.
+ *
+ * ON_CPU.  A waker may win before the task has left its stack.  The task is
+ * then on a run queue already, but on_cpu stays 1 until the worker that it ran
+ * on has switched away (finish_switch), and whoever picks it waits for that.
+ */
+#ifndef WEFT_TASK_H
+#define WEFT_TASK_H
+
+#include <weft/scope.h>
+
+#include "context.h"
+#include "lock.h"
+#include "stack.h"
+
+struct runtime;
+struct worker;
+
+/* What a task waits for: for dumps, and for who wants to know. */
+enum wait_reason {
+	WAIT_NONE, WAIT_SLEEP, WAIT_JOIN, WAIT_SCOPE, WAIT_SEND, WAIT_RECV,
+	WAIT_SELECT, WAIT_MUTEX, WAIT_RWLOCK, WAIT_COND, WAIT_SEM, WAIT_EVENT,
+	WAIT_BARRIER, WAIT_ONCE, WAIT_WAITGROUP, WAIT_FUTURE, WAIT_BCAST,
+	WAIT_SUB, WAIT_WATCH, WAIT_READ, WAIT_WRITE, WAIT_BLOCKING, WAIT_SIGNAL,
+	WAIT_FOREVER, WAIT_REASONS
+};
+
+enum task_kind { TASK_CORO, TASK_FOREIGN };
+
+enum { TASK_NAME = 32 };
+
+/*
+ * What only a task that has a stack needs: at the top of that stack.  For a
+ * stand-in it is allocated beside it.
+ */
+struct task_ext {
+	struct stack *stack;	/* [const] NULL for a stand-in */
+	co_fn *fn;		/* [const] */
+	void *arg;		/* [const] */
+	void *site;		/* [const] return address of the spawn */
+	uint64_t parent;	/* [const] id of the spawner */
+	const void *wait_obj;	/* [task] what it waits for, or last did */
+	co_time wait_since;	/* [task] coarse */
+	struct locals *locals;	/* [task] counted; NULL: none */
+	uint32_t wait_reason;	/* [task] enum wait_reason */
+	char name[TASK_NAME];	/* [task] "" when none */
+};
+
+struct task {
+	struct task *next, *prev;	/* [who holds it] queue, slab */
+	uint64_t park;			/* [atomic] see TICKETS */
+	struct worker *worker;		/* [who runs it] last or present one; a
+					   stand-in's is NULL */
+	struct co_scope *scope;		/* [lock] innermost: own, or home */
+	struct co_scope *home;		/* [const] the one it was spawned in */
+	struct task *sib_next, *sib_prev;	/* [home's owner's lock] */
+	struct co_task *handle;		/* [const] forked: the caller's */
+	uint64_t id;			/* [const] changes when reused */
+	union {
+		struct {		/* before it first runs */
+			co_fn *fn;
+			void *arg;
+			void *site;
+			uint64_t parent;
+		} begin;
+		struct {		/* from then on */
+			struct context ctx;
+			struct task_ext *ext;
+		} run;
+	} u;
+	struct lock lock;		/* its scopes, LOCK_TASK */
+	int wake;			/* [who won the claim] */
+	int16_t ended;			/* [lock; atomic read by the task] code
+					   of its innermost scope */
+	uint8_t cancelled;		/* [lock] co_task_cancel was called */
+	uint8_t kind;			/* [const] enum task_kind */
+	uint8_t on_cpu;			/* [atomic] see ON_CPU */
+	uint8_t bound;			/* [atomic] it has its stack: u.run */
+	uint8_t band;			/* [const] of the run queue */
+	uint8_t size_code;		/* [const] its stack; 0: the default.
+					   See task_stack_size */
+};
+
+/* 16 sizes to each power of two, from 16 KiB on: n is 1 ... 255. */
+static inline size_t
+task_stack_size(unsigned n)
+{
+	return n ? (size_t)(16 + ((n - 1) & 15)) * 1024 << ((n - 1) >> 4) : 0;
+}
+
+#endif

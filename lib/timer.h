@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timer.h - deadlines of waits and of scopes, in absolute nanoseconds.
+ *
+ * Layer 4.  One heap for each worker, under its lock: a task arms its timer
+ * where it parks and may disarm it from another worker.
+ */
+#ifndef WEFT_TIMER_H
+#define WEFT_TIMER_H
+
+#include "task.h"
+
+struct timer_entry {		/* in heap order by (when, seq) */
+	co_time when;
+	uint32_t seq;		/* equal times fire in the order of arming */
+	uint32_t node;
+};
+
+struct timer_node {		/* dense, apart from the tasks: a sift touches
+				   these and not a stack each */
+	uint32_t pos;		/* in the heap, or the next free node */
+	uint32_t armed;
+	void *owner;		/* struct task, or struct co_scope */
+	uint64_t ticket;	/* of the task's wait; 0: a scope */
+};
+
+struct timers {
+	co_time next;		/* [atomic] earliest, CO_FOREVER when none;
+				   written under the lock, read by anybody */
+	struct lock lock;	/* LOCK_TIMER */
+	uint32_t count, room, seq, free;	/* [lock] */
+	struct timer_entry *heap;	/* [lock] */
+	struct timer_node *node;	/* [lock] */
+};
+
+void timers_init(struct timers *h);
+void timers_fini(struct timers *h);
+
+/* 0, or -ENOMEM.  *ret_id names the timer until it is deleted or fires. */
+int timer_add(struct timers *h, co_time when, void *owner, uint64_t ticket,
+    uint32_t *ret_id);
+
+/* True: it was armed and is no more.  False: it has fired, or is firing. */
+bool timer_del(struct timers *h, uint32_t id, const void *owner,
+    uint64_t ticket);
+
+/*
+ * Fires what is due: claims waits and gives them to wake(), in order; gives
+ * scopes to end().  Neither is called under the lock.  How many.
+ */
+int timers_expire(struct timers *h, co_time now, void (*wake)(struct task *),
+    void (*end)(struct co_scope *));
+
+/* A scope's timer, in co__timer_state. */
+enum { SCOPE_TIMER_NONE, SCOPE_TIMER_ARMED, SCOPE_TIMER_FIRING,
+	SCOPE_TIMER_FIRED };
+
+#endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.c - a worker on its own stack: polling, searching, sleeping.
+ *
+ * Layer 4.  A worker with nothing to run looks at what others have (search),
+ * and then sleeps in its reactor's poll.
+ *
+ * WAKE.  Nothing is left runnable while everybody sleeps:
+ *
+ *	who makes a task runnable	who goes to sleep
+ *	R1 puts it on a queue		S1 asleep = 1, asleep_count++
+ *	R2 barrier			S2 barrier
+ *	R3 asleep_count ?		S3 looks at all queues again
+ *	   wakes one			   something there: stays up
+ *
+ * Bad outcome: R3 sees nobody asleep and S3 sees no task.  Workers do R2 with
+ * the light barrier, hence S2 is the heavy one; other threads do R2 with a
+ * fence of their own.  A worker that pushes a single task, which it will run
+ * itself, does not call anybody: S3 leaves such a task to it as well, but
+ * watches (see WATCH).  models/park_unpark.pml is this protocol.
+ *
+ * WATCH.  While some work and others sleep, one of the sleepers wakes every
+ * few milliseconds and looks whether a busy worker has not come by its
+ * scheduler since: then its timers, its reactor and its queue are served from
+ * here.
+ *
+ * Which tasks to steal: those that have waited.  A thief looks twice, some
+ * microseconds apart; a pair of coroutines that talk to each other never has
+ * one waiting that long, so it is not torn apart.
+ */
+#include "sched.h"
+
+#include "park.h"
+
+#include <stdlib.h>
+
+enum {
+	SPIN_TIME = 40 * 1000,	/* ns of searching before sleep: about what it
+				   costs to be woken */
+	LOOK_GAP = 5 * 1000,	/* ns between two looks at a backlog */
+	LONE_GAP = 20 * 1000,	/* ns that a lone task may wait for its worker
+				   to come by: a guess, not measured */
+	STEAL_MOST = 256,
+	WATCH_MIN = 1000 * 1000,	/* ns */
+	WATCH_MAX = 10 * 1000 * 1000,
+	DEEP_WATCH = 500 * 1000 * 1000
+};
+
+static uint32_t
+random_below(struct worker *w, uint32_t n)
+{
+	uint64_t x = w->random;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	w->random = x;
+	return (uint32_t)((x >> 32) * n >> 32);
+}
+
+/* --- waking --------------------------------------------------------------- */
+
+static bool
+claim_sleeper(struct worker *w)
+{
+	if (a_load_relaxed(&w->asleep) == 0 ||
+	    !a_cas_seqcst(&w->asleep, 1u, 0u))
+		return false;
+	a_add_seqcst(&w->rt->asleep_count, -1u);
+	return true;
+}
+
+void
+worker_wake(struct worker *w)
+{
+	if (claim_sleeper(w))
+		w->rt->reactor->wake(w->reactor);
+}
+
+void
+worker_wake_one(struct runtime *rt)
+{
+	uint32_t i;
+
+	if (a_load_acquire(&rt->asleep_count) == 0)
+		return;
+	for (i = 0; i < rt->nworkers; i++) {
+		if (claim_sleeper(&rt->workers[i])) {
+			rt->reactor->wake(rt->workers[i].reactor);
+			return;
+		}
+	}
+}
+
+void
+worker_wake_all(struct runtime *rt)
+{
+	uint32_t i;
+
+	for (i = 0; i < rt->nworkers; i++)
+		worker_wake(&rt->workers[i]);
+}
+
+/* --- timers and polls ----------------------------------------------------- */
+
+static void
+wake_sleeper(struct task *t)
+{
+	t->wake = WAIT_UNTIL;
+	sched_ready_late(t);
+}
+
+static void
+serve_timers(struct worker *w, struct worker *of)
+{
+	int n = timers_expire(&of->timers, w->now, wake_sleeper,
+	    w->rt->hooks->scope_expired);
+
+	w->stats.timers += (uint64_t)n;
+}
+
+static void
+serve_own(struct worker *w)
+{
+	w->now = os_now();
+	if (w->now >= a_load_relaxed(&w->timers.next))
+		serve_timers(w, w);
+	if (w->now - w->polled >= CO_US(100)) {
+		w->polled = w->now;
+		w->stats.polls++;
+		w->rt->reactor->poll(w->reactor, 0);
+	}
+}
+
+/* --- searching ------------------------------------------------------------ */
+
+/* Looks at v; takes from it what has waited long enough. */
+static int
+try_victim(struct worker *w, struct worker *v, co_time now)
+{
+	struct look *l = &w->looks[v->index];
+	uint32_t n = a_load_relaxed(&v->runq.waiting);
+	uint32_t ticks = a_load_relaxed(&v->runq.ticks);
+	int got;
+
+	if (n == 0 || l->at == 0 || (n == 1 && ticks != l->ticks)) {
+		l->at = n ? now : 0;
+		l->ticks = ticks;
+		return 0;
+	}
+	if (now - l->at < (n == 1 ? LONE_GAP : LOOK_GAP))
+		return 0;
+	l->at = 0;
+	got = runq_steal(&w->runq, &v->runq, STEAL_MOST);
+	if (got) {
+		w->stats.steals++;
+		w->stats.stolen += (uint64_t)got;
+		a_store_relaxed(&v->help_gap, 0);
+	}
+	return got;
+}
+
+static bool
+backlog_anywhere(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	uint32_t i;
+
+	for (i = 0; i < rt->nworkers; i++)
+		if (&rt->workers[i] != w &&
+		    a_load_relaxed(&rt->workers[i].runq.waiting) >= 2)
+			return true;
+	return false;
+}
+
+static bool
+search_round(struct worker *w, co_time now)
+{
+	struct runtime *rt = w->rt;
+	uint32_t i, at = random_below(w, rt->nworkers);
+
+	if (sched_take_inbound(w))
+		return true;
+	for (i = 0; i < rt->nworkers; i++, at++) {
+		struct worker *v = &rt->workers[at % rt->nworkers];
+
+		if (v != w && try_victim(w, v, now))
+			return true;
+	}
+	return false;
+}
+
+/* One of few: true when there is something to run. */
+static bool
+search(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	co_time start, now;
+	bool found = false;
+	int i;
+
+	if (rt->nworkers == 1)
+		return sched_take_inbound(w);
+	if (a_add_seqcst(&rt->searching, 1) >= rt->max_searching) {
+		a_add_seqcst(&rt->searching, -1u);
+		return sched_take_inbound(w);
+	}
+	for (i = 0; i < (int)rt->nworkers; i++)
+		w->looks[i].at = 0;
+	start = now = os_now();
+	do {
+		found = search_round(w, now);
+		for (i = 0; i < 16 && !found; i++)
+			a_pause();
+		now = os_now();
+	} while (!found && now - start < SPIN_TIME &&
+	    !a_load_relaxed(&rt->over) && now < w->timers.next);
+	w->now = now;
+	if (a_add_seqcst(&rt->searching, -1u) == 1 && found &&
+	    backlog_anywhere(w))
+		worker_wake_one(rt);	/* the last searcher hands on */
+	return found;
+}
+
+/* --- sleeping ------------------------------------------------------------- */
+
+/* Serves a worker that has not come by its scheduler since the last look. */
+static void
+serve_stuck(struct worker *w, struct worker *v)
+{
+	uint32_t ticks = a_load_relaxed(&v->runq.ticks);
+
+	if (a_load_relaxed(&v->asleep) || v->seen_ticks != ticks) {
+		v->seen_ticks = ticks;
+		return;
+	}
+	if (w->now >= a_load_relaxed(&v->timers.next))
+		serve_timers(w, v);
+	w->rt->reactor->poll(v->reactor, 0);
+	if (a_load_relaxed(&v->runq.waiting))
+		runq_steal(&w->runq, &v->runq, STEAL_MOST);
+}
+
+static void
+watch(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	uint32_t i;
+
+	w->now = os_now();
+	for (i = 0; i < rt->nworkers; i++)
+		if (&rt->workers[i] != w)
+			serve_stuck(w, &rt->workers[i]);
+	if (w->watch_gap < WATCH_MAX)
+		w->watch_gap *= 2;
+}
+
+/* How long w may sleep, ns; < 0: for ever. */
+static int64_t
+sleep_time(struct worker *w, bool *ret_watching)
+{
+	struct runtime *rt = w->rt;
+	co_time next = a_load_relaxed(&w->timers.next), wait;
+	bool all_asleep = a_load_acquire(&rt->asleep_count) == rt->nworkers;
+
+	wait = next == CO_FOREVER ? -1 : next - w->now;
+	if (next != CO_FOREVER && wait < 0)
+		wait = 0;
+	*ret_watching = false;
+	if (rt->nworkers > 1 && a_cas_acquire(&rt->watching, 0u, 1u)) {
+		co_time cap = all_asleep ? DEEP_WATCH : w->watch_gap;
+
+		*ret_watching = true;
+		if (wait < 0 || wait > cap)
+			wait = cap;
+	}
+	if (all_asleep && wait != 0) {
+		co_time cap = rt->hooks->all_asleep(rt);
+
+		if (cap >= 0 && (wait < 0 || wait > cap))
+			wait = cap;
+	}
+	return wait;
+}
+
+static bool
+may_sleep(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+
+	return !a_load_acquire(&rt->over) &&
+	    !a_load_acquire(&rt->inject_count) &&
+	    !a_load_acquire(&w->inbox_count) &&
+	    !a_load_acquire(&w->runq.waiting) &&
+	    !(rt->nworkers > 1 && backlog_anywhere(w));
+}
+
+static void
+nod_off(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	bool watching = false;
+	int64_t wait;
+
+	a_xchg_seqcst(&w->asleep, 1);			/* S1 */
+	a_add_seqcst(&rt->asleep_count, 1);
+	if (rt->nworkers > 1)
+		a_heavy_barrier();			/* S2 */
+	w->now = os_now();
+	if (likely(may_sleep(w))) {			/* S3 */
+		wait = sleep_time(w, &watching);
+		w->stats.sleeps++;
+		rt->reactor->poll(w->reactor, wait);
+	}
+	claim_sleeper(w);	/* unless somebody woke us */
+	w->now = w->polled = os_now();
+	if (watching) {
+		a_store_release(&rt->watching, 0);
+		watch(w);
+	}
+}
+
+/* --- the loop ------------------------------------------------------------- */
+
+/* It was picked while the worker that it ran on had not left its stack. */
+static struct task *
+wait_off_cpu(struct task *t)
+{
+	int i;
+
+	for (i = 0; a_load_acquire(&t->on_cpu); i++) {
+		if (i < 1000)
+			a_pause();
+		else
+			os_give_way();
+	}
+	return t;
+}
+
+static struct task *
+next_task(struct worker *w)
+{
+	struct task *t = w->pending;
+
+	if (t) {
+		w->pending = NULL;
+		return wait_off_cpu(t);
+	}
+	for (;;) {
+		if (unlikely(a_load_acquire(&w->rt->over)))
+			return NULL;
+		if (w->go_native) {
+			w->go_native = false;
+			sched_take_inbound(w);
+			serve_own(w);
+			t = runq_take_oldest(&w->runq, w->turns);
+		} else {
+			t = runq_take(&w->runq);
+		}
+		if (t)
+			return wait_off_cpu(t);
+		if (search(w)) {
+			w->watch_gap = WATCH_MIN;
+			continue;
+		}
+		nod_off(w);
+		serve_own(w);
+	}
+}
+
+void
+worker_loop(struct worker *w)
+{
+	struct task *t;
+
+	while ((t = next_task(w)) != NULL) {
+		w->prev = NULL;
+		w->budget = w->turn_picks;
+		if (!sched_claim_cpu(w, t))
+			bug("a task is on two workers");
+		context_switch(&w->ctx, &t->u.run.ctx);
+		sched_landed(w);
+	}
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.h - a worker thread and the runtime that it belongs to.
+ *
+ * Layer 4.  Written by worker.c, sched.c, runtime.c; read by those above.
+ */
+#ifndef WEFT_WORKER_H
+#define WEFT_WORKER_H
+
+#include "os.h"
+#include "runq.h"
+#include "timer.h"
+
+struct reactor;
+
+/*
+ * What the scheduler needs from the layers above it, handed down by runtime.c:
+ * of the reactor (layer 7) ...
+ *
+ * poll: runs the loop once; wait_ns < 0: for ever, 0: not at all.  wake: from
+ * any thread, the poll that runs or the next one returns.  waits: something
+ * outside may still make a task runnable.
+ */
+struct reactor_ops {
+	int (*make)(struct reactor **ret, struct worker *w);
+	void (*free)(struct reactor *r);
+	int (*poll)(struct reactor *r, int64_t wait_ns);
+	void (*wake)(struct reactor *r);
+	bool (*waits)(struct reactor *r);
+};
+
+/* ... and of others. */
+struct hooks {
+	void (*scope_expired)(struct co_scope *s);
+	/* Everybody sleeps: is it for ever?  When to look again, ns; < 0:
+	   when somebody wakes us. */
+	int64_t (*all_asleep)(struct runtime *rt);
+};
+
+enum { WORKERS_MAX = 1024, TURN_PICKS = 64 };
+
+struct look {			/* what a thief saw of a victim */
+	co_time at;		/* of the first of two looks; 0: none */
+	uint32_t ticks;		/* of the victim, then */
+};
+
+struct worker_stats {		/* [owner; read by anybody] */
+	uint64_t switches, spawned, ended, stolen, steals, parks, polls,
+	    sleeps, timers;
+};
+
+struct worker {
+	struct self self;		/* first: self_get()->worker's own */
+	struct runtime *rt;		/* [const] */
+	uint32_t index;			/* [const] */
+	int32_t budget;			/* [owner] picks until sched_turn */
+	int32_t turn_picks;		/* [owner] what budget starts from */
+	uint32_t turns;			/* [owner] */
+	bool go_native;			/* [owner] poll before the next task */
+	struct task *prev;		/* [owner] whom it switched away from */
+	struct task *dead;		/* [owner] ended, still on its stack */
+	struct task *pending;		/* [owner] picked, may be on_cpu yet */
+	struct context ctx;		/* [owner] the thread's own stack */
+	struct runq runq;
+	struct timers timers;
+	struct stack_cache stacks;	/* [owner] */
+	struct task *free_tasks;	/* [owner] */
+	uint32_t free_count;		/* [owner] */
+	uint64_t next_id, end_id;	/* [owner] a block of ids */
+	co_time now;			/* [owner] as of the last turn */
+	co_time polled;			/* [owner] last reactor poll */
+	uint64_t random;		/* [owner] */
+	co_time help_at;		/* [owner] no call for help before */
+	co_time help_gap;		/* [owner doubles, thieves reset] */
+	co_time watch_gap;		/* [owner] */
+	struct look *looks;		/* [owner] what it saw of the others */
+	struct reactor *reactor;	/* [const] */
+	struct os_thread thread;	/* [runtime.c] */
+	struct worker_stats stats;
+	/* Touched by others. */
+	uint32_t asleep cache_aligned;	/* [atomic] 1: in its reactor's poll,
+					   to be woken; who moves it to 0 wakes */
+	struct lock inbox_lock;		/* LOCK_INJECT */
+	struct tasklist inbox;		/* [inbox_lock] pinned, from others */
+	uint32_t inbox_count;		/* [atomic] */
+	uint32_t seen_ticks;		/* [who watches] */
+	co_time seen_at;		/* [who watches] */
+};
+
+struct runtime {
+	struct worker *workers;		/* [const] */
+	uint32_t nworkers;		/* [const] */
+	uint32_t over;			/* [atomic] workers are to end */
+	uint32_t asleep_count cache_aligned;	/* [atomic] */
+	uint32_t searching;		/* [atomic] */
+	uint32_t watching;		/* [atomic] a sleeper watches the busy */
+	uint32_t inject_count cache_aligned;	/* [atomic] */
+	struct lock inject_lock;	/* LOCK_INJECT */
+	struct tasklist inject;		/* [inject_lock] from foreign threads */
+	uint64_t next_id;		/* [atomic] ids given to workers */
+	uint64_t live;			/* [atomic] tasks that have not ended;
+					   kept by the slab's callers */
+	uint32_t forced;		/* [atomic] deadlocked: shields are off */
+	uint32_t max_searching;		/* [const] */
+	size_t default_stack;		/* [const] */
+	unsigned flags;			/* [const] of co_options */
+	int blocking_threads;		/* [const] */
+	struct stack_pool *stacks;	/* [const] */
+	struct lock slab_lock;		/* LOCK_SLAB */
+	struct slab_chunk *chunks;	/* [slab_lock; list grows at its head,
+					   read without it by dumps] */
+	struct task *free_tasks;	/* [slab_lock] */
+	const struct reactor_ops *reactor;	/* [const] */
+	const struct hooks *hooks;	/* [const] */
+	void *blocking;			/* [blocking.c] its pool */
+	void *signals;			/* [signal.c] */
+	co_fn *fn;			/* [const] */
+	void *arg;			/* [const] */
+	int result;			/* [main task] */
+	bool deadlocked;		/* [who set forced] */
+	struct co_scope root;
+	struct runtime *next;		/* [LOCK_RUNTIME] all that run */
+};
+
+/* The worker whose thread this is; NULL on a thread that is not ours.  Not to
+   be kept across a wait. */
+static inline struct worker *
+worker_self(void)
+{
+	struct self *s = self_get();
+
+	return s ? s->worker : NULL;
+}
+
+/* --- sched.c -------------------------------------------------------------- */
+
+/* Queues t, which is claimed or new, where its kind belongs. */
+void sched_ready(struct task *t);
+/* The same, behind the others: what slept, or waited for a descriptor. */
+void sched_ready_late(struct task *t);
+/* The caller's task leaves its worker until somebody readies it. */
+void sched_park(struct task *t);
+void sched_yield_now(void);
+/* Spawned: queues t as the newest of this worker. */
+void sched_start(struct worker *w, struct task *t);
+
+/* --- worker.c ------------------------------------------------------------- */
+
+/* The loop of a worker on its thread's own stack; returns when rt->over. */
+void worker_loop(struct worker *w);
+/* Wakes w, if it sleeps. */
+void worker_wake(struct worker *w);
+/* Wakes one sleeper, if there is one. */
+void worker_wake_one(struct runtime *rt);
+void worker_wake_all(struct runtime *rt);
+
+/* --- task.c --------------------------------------------------------------- */
+
+struct task *task_new(struct worker *w);	/* NULL: no memory */
+void task_free(struct worker *w, struct task *t);
+/* Gives it its stack, and its ext at the top of it. */
+void task_bind(struct worker *w, struct task *t);
+void task_rebind(struct worker *w, struct task *t, struct stack *s);
+void task_slab_free(struct runtime *rt);
+/* Calls fn for each record that has an id; it may change under the reader. */
+void task_each(struct runtime *rt, void (*fn)(struct task *, void *),
+    void *arg);
+/* entry() of every coroutine, in life.c. */
+void co__task_main(void);
+
+#endif

@@ -1,0 +1,69 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# install.sh - what "make install" leaves is enough to build with, by
+# pkg-config, against the shared and the static library, in C and in C++.
+
+n=0
+result() {		# status, name; $log is shown when it is bad
+	n=$((n + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		tail -n 30 "$log" | sed 's/^/# /'
+	fi
+}
+
+if [ -n "$TEST_WRAPPER" ]; then
+	echo "1..0 # SKIP built for another machine, or under a wrapper"
+	exit 0
+fi
+tmp=$(mktemp -d) || exit
+trap 'rm -rf "$tmp"' EXIT
+log=$tmp/log
+unset MAKEFLAGS MFLAGS MAKELEVEL
+${MAKE:-make} install DESTDIR="$tmp/root" >"$log" 2>&1
+result $? "make install"
+pc=$(find "$tmp/root" -name weft.pc | head -n 1)
+[ -n "$pc" ]
+result $? "weft.pc is installed"
+libdir=${pc%/pkgconfig/weft.pc}
+export PKG_CONFIG_PATH="${pc%/weft.pc}" PKG_CONFIG_SYSROOT_DIR="$tmp/root"
+
+cat >"$tmp/user.c" <<'EOF'
+#include <weft.h>
+#include <stdio.h>
+
+static int
+first(void *arg)
+{
+	(void)arg;
+	printf("in %d\n", co_inside());
+	return 7;
+}
+
+int
+main(void)
+{
+	return co_run(NULL, first, NULL) == 7 ? 0 : 1;
+}
+EOF
+cp "$tmp/user.c" "$tmp/user.cc"
+
+build() {		# name, compiler, source, flags of pkg-config
+	# shellcheck disable=SC2046,SC2086
+	$2 $SANITIZE -o "$tmp/$1" "$tmp/$3" \
+	    $(pkg-config --cflags --libs $4 weft) $5 >"$log" 2>&1 &&
+	LD_LIBRARY_PATH=$libdir timeout 60 "$tmp/$1" >"$log" 2>&1
+	result $? "a program, $1"
+}
+SANITIZE=$(echo "$WEFT_BUILD_CFLAGS" | tr ' ' '\n' | grep '^-fsanitize=')
+if ls "$libdir"/libweft.so* >/dev/null 2>&1; then
+	build shared "$CC" user.c
+	command -v g++ >/dev/null && build shared-c++ "${CXX:-g++}" user.cc
+	rm -f "$libdir"/libweft.so*
+	build static "$CC" user.c --static
+else
+	build static "$CC" user.c
+fi
+echo "1..$n"

@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""lists.py - Makefile.am keeps its lists by hand: is a file on none of them,
+or a name on one that is no file?"""
+import os
+import re
+
+from tap import SRC, check, files, read, tree
+
+text = re.sub(r"^#.*", "", read("Makefile.am"), flags=re.M)
+listed = set(re.findall(r"[\w./-]+", text))
+
+
+def missing(paths, name=lambda p: p):
+    return [p + " is not in Makefile.am" for p in paths
+            if name(p) not in listed]
+
+
+def program(path):
+    return path[:-2]
+
+
+check("sources of the library",
+      missing(files("lib", ".c", ".h", ".map") + files("asm", ".S")))
+check("public headers", missing(tree("include", ".h")))
+check("test programs",
+      missing(sum((files("tests/" + d, ".c") for d in
+                   ("unit", "api", "regress", "stress")), []), program))
+check("samples", missing([p for p in tree("samples", ".c")
+                          if "int\nmain(" in read(p)], program))
+check("benchmarks", missing([p for p in files("bench", ".c")
+                             if "int\nmain(" in read(p)], program))
+check("what else a release holds",
+      missing(files("man", ".1", ".3", ".7") + tree("tests/lint", "") +
+              tree("tests/compile", "") + tree("tests/models", "") +
+              tree("samples", ".h", ".out", ".in") +
+              files("script", "") + files("tests", "")))
+
+wrong = []
+places = r"(?:lib|asm|include|tests|samples|bench|man|script|\.ci)/"
+for name in sorted(listed):
+    if re.match(places + r"[\w./-]*\w$", name) and \
+            not name.endswith((".la", ".a")):
+        if not any(os.path.isfile(os.path.join(SRC, name + end))
+                   for end in ("", ".c")):
+            wrong.append(name + " is in Makefile.am and nowhere else")
+check("names without a file", wrong)
+
+exported = re.findall(r"^\t(\w+);$", read("lib/weft.map"), re.M)
+check("lib/weft.map is in order, each name once",
+      [] if exported == sorted(set(exported)) else
+      [a + " stands after " + b for b, a in zip(exported, exported[1:])
+       if a <= b])
