@@ -233,17 +233,34 @@ co__chan_check(const struct chan *c)
 }
 #endif
 
-static always_inline void
-chan_unlock(struct chan *c)
+/* True: no lock was needed, self is in a section of its solo. */
+static always_inline bool
+chan_lock(struct chan *c, struct self *self)
 {
-	co__chan_check(c);
-	lock_drop(&c->lock, LOCK_CHAN);
+	if (likely(solo_enter(self))) {
+		co__lock_note(LOCK_CHAN);
+		return true;
+	}
+	lock_take(&c->lock, LOCK_CHAN);
+	return false;
 }
 
-/* c->lock held; dropped.  0, -EPIPE, or the code of the scope that ended. */
-static noinline int
-chan_wait(struct chan *c, struct waitq *q, struct task *t,
-    enum wait_reason why, void *slot)
+static always_inline void
+chan_unlock(struct chan *c, struct self *self, bool solo)
+{
+	co__chan_check(c);
+	if (solo) {
+		co__unlock_note(LOCK_CHAN);
+		solo_leave(self);
+	} else {
+		lock_drop(&c->lock, LOCK_CHAN);
+	}
+}
+
+/* c is locked; unlocked.  0, -EPIPE, or the code of the scope that ended. */
+static always_inline int
+chan_wait(struct chan *c, struct waitq *q, enum wait_reason why, void *slot,
+    struct task *t, struct self *self, bool solo)
 {
 	struct waiter w;
 	int code;
@@ -255,13 +272,50 @@ chan_wait(struct chan *c, struct waitq *q, struct task *t,
 	w.multi = false;
 	w.ticket = wait_begin(t, why, c);
 	waitq_push(q, &w);
-	chan_unlock(c);
+	chan_unlock(c, self, solo);
 	code = wait_park(t, CO_FOREVER);
 	if (likely(code >= 0))
 		return w.status;
 	lock_take(&c->lock, LOCK_CHAN);
 	waitq_remove(q, &w);
-	chan_unlock(c);
+	lock_drop(&c->lock, LOCK_CHAN);
+	return code;
+}
+
+/* c is locked; unlocked.  t is NULL: does not wait. */
+static always_inline int
+chan_send_in(struct chan *c, const void *value, struct task *t,
+    struct self *self, bool solo)
+{
+	struct waiter *peer;
+	int code = chan_put(c, value, &peer, solo);
+
+	if (code == -EAGAIN && t)	/* a waiting sender's slot is only read */
+		return chan_wait(c, &c->sendq, WAIT_SEND, (void *)value, t,
+		    self, solo);
+	chan_unlock(c, self, solo);
+	if (peer)
+		chan_put_rest(c, value, peer);
+	return code;
+}
+
+static always_inline int
+chan_recv_in(struct chan *c, void *value, struct task *t, struct self *self,
+    bool solo)
+{
+	struct waiter *peer;
+	int code = chan_get(c, value, &peer, solo);
+
+	if (code == -EAGAIN && t) {
+		code = chan_wait(c, &c->recvq, WAIT_RECV, value, t, self,
+		    solo);
+	} else {
+		chan_unlock(c, self, solo);
+		if (peer)
+			chan_get_rest(c, value, peer);
+	}
+	if (unlikely(code == -EPIPE))
+		memset(value, 0, c->size);
 	return code;
 }
 
@@ -273,12 +327,24 @@ wait_for_nothing(struct task *t, enum wait_reason why)
 	return wait_park(t, CO_FOREVER);
 }
 
+/* The forms for several threads, out of the way of the others. */
+static noinline int
+send_locked(struct chan *c, const void *value, struct task *t)
+{
+	return chan_send_in(c, value, t, NULL, false);
+}
+
+static noinline int
+recv_locked(struct chan *c, void *value, struct task *t)
+{
+	return chan_recv_in(c, value, t, NULL, false);
+}
+
 EXPORT int
 co__chan_send(void *ch, const void *value)
 {
 	struct task *t = task_self();
-	struct chan *c = ch;
-	struct waiter *peer;
+	struct self *self = self_get();
 	int code;
 
 	if (unlikely(!t))
@@ -286,24 +352,18 @@ co__chan_send(void *ch, const void *value)
 	code = wait_check(t);
 	if (unlikely(code != 0))
 		return code;
-	if (unlikely(!c))
+	if (unlikely(!ch))
 		return wait_for_nothing(t, WAIT_SEND);
-	lock_take(&c->lock, LOCK_CHAN);
-	code = chan_put(c, value, &peer);
-	if (code == -EAGAIN)	/* a waiting sender's slot is only read */
-		return chan_wait(c, &c->sendq, t, WAIT_SEND, (void *)value);
-	chan_unlock(c);
-	if (peer)
-		chan_put_rest(c, value, peer);
-	return code;
+	if (likely(chan_lock(ch, self)))
+		return chan_send_in(ch, value, t, self, true);
+	return send_locked(ch, value, t);
 }
 
 EXPORT int
 co__chan_recv(void *ch, void *value)
 {
 	struct task *t = task_self();
-	struct chan *c = ch;
-	struct waiter *peer;
+	struct self *self = self_get();
 	int code;
 
 	if (unlikely(!t))
@@ -311,56 +371,35 @@ co__chan_recv(void *ch, void *value)
 	code = wait_check(t);
 	if (unlikely(code != 0))
 		return code;
-	if (unlikely(!c))
+	if (unlikely(!ch))
 		return wait_for_nothing(t, WAIT_RECV);
-	lock_take(&c->lock, LOCK_CHAN);
-	code = chan_get(c, value, &peer);
-	if (code == -EAGAIN) {
-		code = chan_wait(c, &c->recvq, t, WAIT_RECV, value);
-	} else {
-		chan_unlock(c);
-		if (peer)
-			chan_get_rest(c, value, peer);
-	}
-	if (unlikely(code == -EPIPE))
-		memset(value, 0, c->size);
-	return code;
+	if (likely(chan_lock(ch, self)))
+		return chan_recv_in(ch, value, t, self, true);
+	return recv_locked(ch, value, t);
 }
 
 EXPORT int
 co__chan_try_send(void *ch, const void *value)
 {
-	struct chan *c = ch;
-	struct waiter *peer;
-	int code;
+	struct self *self = self_get();
 
-	if (unlikely(!c))
+	if (unlikely(!ch))
 		return -EAGAIN;
-	lock_take(&c->lock, LOCK_CHAN);
-	code = chan_put(c, value, &peer);
-	chan_unlock(c);
-	if (peer)
-		chan_put_rest(c, value, peer);
-	return code;
+	if (likely(chan_lock(ch, self)))
+		return chan_send_in(ch, value, NULL, self, true);
+	return send_locked(ch, value, NULL);
 }
 
 EXPORT int
 co__chan_try_recv(void *ch, void *value)
 {
-	struct chan *c = ch;
-	struct waiter *peer;
-	int code;
+	struct self *self = self_get();
 
-	if (unlikely(!c))
+	if (unlikely(!ch))
 		return -EAGAIN;
-	lock_take(&c->lock, LOCK_CHAN);
-	code = chan_get(c, value, &peer);
-	chan_unlock(c);
-	if (peer)
-		chan_get_rest(c, value, peer);
-	if (unlikely(code == -EPIPE))
-		memset(value, 0, c->size);
-	return code;
+	if (likely(chan_lock(ch, self)))
+		return chan_recv_in(ch, value, NULL, self, true);
+	return recv_locked(ch, value, NULL);
 }
 
 /* --- close, and looking at it --------------------------------------------- */
@@ -388,13 +427,14 @@ chan_close(void *ch)
 		return -EINVAL;
 	lock_take(&c->lock, LOCK_CHAN);
 	if (c->closed) {
-		chan_unlock(c);
+		lock_drop(&c->lock, LOCK_CHAN);
 		return -EPIPE;
 	}
 	a_store_relaxed(&c->closed, 1);
 	claim_all(&c->recvq, &woken);
 	claim_all(&c->sendq, &woken);
-	chan_unlock(c);
+	co__chan_check(c);
+	lock_drop(&c->lock, LOCK_CHAN);
 	for (w = woken.head; w; w = next) {
 		next = w->next;		/* w goes with the wake-up */
 		waiter_wake(w);

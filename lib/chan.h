@@ -35,6 +35,11 @@ struct chan {
 	struct chan_block *spare;		/* [lock] at most one */
 };
 
+/*
+ * The operations on a channel, and on its queues, come in two forms, chosen by
+ * a constant: in the section of a lone worker (lock.h, SOLO), where a claim is
+ * a comparison and a store; and under the lock, beside other threads.
+ */
 void co__chan_copy(void *to, const void *from, size_t size);
 int co__chan_block_put(struct chan *c, const void *value);
 void co__chan_block_get(struct chan *c, void *value);
@@ -43,6 +48,36 @@ void co__chan_check(const struct chan *c);
 #else
 #define co__chan_check(c)	((void)(c))
 #endif
+
+/*
+ * Takes the first waiter whose claim is won off the queue, as waitq_claim, but
+ * in a section that is open already.  In a solo nobody who waits is a thread
+ * of its own.
+ */
+static always_inline struct waiter *
+chan_claim(struct waitq *q, bool solo)
+{
+	struct waiter *w;
+	struct task *t;
+
+	if (!solo)
+		return waitq_claim(q);
+	while (likely((w = q->head) != NULL)) {
+		q->head = w->next;
+		if (w->next)
+			w->next->prev = NULL;
+		else
+			q->tail = NULL;
+		w->queued = false;
+		t = w->task;
+		if (likely(a_load_relaxed(&t->park) == w->ticket)) {
+			a_store_relaxed(&t->park,
+			    w->ticket & ~(uint64_t)PARK_WAITING);
+			return w;
+		}
+	}
+	return NULL;
+}
 
 /* The sizes of most values take a load and a store. */
 static always_inline void
@@ -83,13 +118,14 @@ chan_ring_get(struct chan *c, void *value)
  * after unlocking, if it is not NULL.  -EPIPE; -EAGAIN; -ENOMEM.
  */
 static always_inline int
-chan_put(struct chan *c, const void *value, struct waiter **ret_peer)
+chan_put(struct chan *c, const void *value, struct waiter **ret_peer,
+    bool solo)
 {
 	*ret_peer = NULL;
 	if (unlikely(c->closed))
 		return -EPIPE;
 	if (!waitq_empty(&c->recvq)) {
-		*ret_peer = waitq_claim(&c->recvq);
+		*ret_peer = chan_claim(&c->recvq, solo);
 		if (likely(*ret_peer != NULL))
 			return 0;
 	}
@@ -115,7 +151,7 @@ chan_put_rest(struct chan *c, const void *value, struct waiter *peer)
  * the value; -EAGAIN.
  */
 static always_inline int
-chan_get(struct chan *c, void *value, struct waiter **ret_peer)
+chan_get(struct chan *c, void *value, struct waiter **ret_peer, bool solo)
 {
 	struct waiter *w = NULL;
 
@@ -125,7 +161,7 @@ chan_get(struct chan *c, void *value, struct waiter **ret_peer)
 		else
 			chan_ring_get(c, value);
 		if (!waitq_empty(&c->sendq)) {
-			w = waitq_claim(&c->sendq);
+			w = chan_claim(&c->sendq, solo);
 			if (likely(w != NULL))	/* keeps I3 */
 				chan_ring_put(c, w->slot);
 		}
@@ -133,7 +169,7 @@ chan_get(struct chan *c, void *value, struct waiter **ret_peer)
 		return 0;
 	}
 	if (!waitq_empty(&c->sendq))
-		w = waitq_claim(&c->sendq);
+		w = chan_claim(&c->sendq, solo);
 	*ret_peer = w;
 	if (likely(w != NULL))
 		return 0;

@@ -28,12 +28,14 @@
 
 #if defined __x86_64__
 
-/* All are named in builds without AVX-512 too: a single function may be
-   compiled for it.  Only k0 is not allowed then. */
+/* These may be named only where the compiler may use them. */
 #if defined __AVX512F__
-#define CONTEXT_CLOBBER_K0	"k0",
+#define CONTEXT_CLOBBER_AVX512 \
+	"xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", \
+	"xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", \
+	"xmm30", "xmm31", "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7",
 #else
-#define CONTEXT_CLOBBER_K0
+#define CONTEXT_CLOBBER_AVX512
 #endif
 
 /*
@@ -52,21 +54,23 @@ context_jump(struct context *from, struct context *to)
 	    "movq	%%rbp, 8(%%rsp)\n\t"
 	    "stmxcsr	(%%rsp)\n\t"
 	    "fnstcw	4(%%rsp)\n\t"
+	    "movq	%%rsp, (%%rdi)\n\t"
+	    "cmpb	$0, co__context_reload(%%rip)\n\t"
+	    "jne	2f\n\t"
 	    "movl	(%%rsp), %%ecx\n\t"
 	    "movzwl	4(%%rsp), %%edx\n\t"
-	    "movq	%%rsp, (%%rdi)\n\t"
 	    "movq	(%%rsi), %%rsp\n\t"
 	    "xorl	(%%rsp), %%ecx\n\t"
 	    "testl	$0xffc0, %%ecx\n\t"
-	    "jne	2f\n"
-	    "3:\tcmpw	4(%%rsp), %%dx\n\t"
-	    "jne	4f\n"
-	    "5:\tmovq	8(%%rsp), %%rbp\n\t"
+	    "jne	3f\n\t"
+	    "cmpw	4(%%rsp), %%dx\n\t"
+	    "jne	3f\n"
+	    "4:\tmovq	8(%%rsp), %%rbp\n\t"
 	    "jmpq	*16(%%rsp)\n"
-	    "2:\tldmxcsr (%%rsp)\n\t"
-	    "jmp	3b\n"
-	    "4:\tfldcw	4(%%rsp)\n\t"
-	    "jmp	5b\n"
+	    "2:\tmovq	(%%rsi), %%rsp\n"
+	    "3:\tldmxcsr (%%rsp)\n\t"
+	    "fldcw	4(%%rsp)\n\t"
+	    "jmp	4b\n"
 	    "1:\tendbr64\n\t"
 	    "leaq	152(%%rsp), %%rsp"
 	    : "+D"(from), "+S"(to)
@@ -75,10 +79,7 @@ context_jump(struct context *from, struct context *to)
 	      "r12", "r13", "r14", "r15",
 	      "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
 	      "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
-	      "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21",
-	      "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28",
-	      "xmm29", "xmm30", "xmm31", CONTEXT_CLOBBER_K0
-	      "k1", "k2", "k3", "k4", "k5", "k6", "k7",
+	      "xmm15", CONTEXT_CLOBBER_AVX512
 	      "mm0", "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7",
 	      "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)",
 	      "st(7)", "memory", "cc");

@@ -116,7 +116,7 @@ dump_runtime(struct runtime *rt, void *arg)
 	task_each(rt, dump_task, arg);
 }
 
-int
+EXPORT int
 co_dump(FILE *to)
 {
 	struct dump d = { .to = to, .now = os_now() };

@@ -66,17 +66,18 @@ case_sync(const struct co_case *c)
 	return sync_of(&((struct co_event *)c->co__obj)->co__sync);
 }
 
+/* Without an event the case is never ready. */
 static struct lock *
 case_lock(struct co_case *c)
 {
-	return &case_sync(c)->lock;
+	return c->co__obj ? &case_sync(c)->lock : NULL;
 }
 
 /* A hint that needs no order: take looks again. */
 static bool
 case_maybe(struct co_case *c)
 {
-	return a_load_relaxed(&case_sync(c)->n) != 0;
+	return c->co__obj && a_load_relaxed(&case_sync(c)->n) != 0;
 }
 
 static bool
@@ -101,6 +102,7 @@ case_dequeue(struct co_case *c, struct waiter *w)
 
 const struct case_ops co__case_event = {
 	.lock = case_lock,
+	.rank = LOCK_CHAN,
 	.maybe = case_maybe,
 	.take = case_take,
 	.enqueue = case_enqueue,

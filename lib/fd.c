@@ -40,7 +40,7 @@
  *	- who followed the hint and made no call at all has the record looked
  *	  at a little later (watch_doubt), unless an event came in between: so
  *	  a busy connection pays nothing.  The hint is followed only after
- *	  TRUST waits that went well.
+ *	  FD_TRUST waits that went well.
  *
  * Locks: f->lock, rank LOCK_FD, and under it the loop's own.
  */
@@ -59,7 +59,6 @@ enum {
 	CHUNK = 1024,		/* records */
 	CHUNKS = 8192,		/* eight million descriptors: the kernel's own
 				   default limit is one million */
-	TRUST = 16,		/* a guess, not measured */
 	STRIKES = 2
 };
 
@@ -186,13 +185,14 @@ look(int num, struct facts *ret)
 static void
 install(struct fd *f, int num, const struct facts *facts)
 {
-	f->num = num;
+	if (f->num != num)
+		f->num = num;
 	f->gen++;
 	f->state = FD_OPEN;
-	f->kind = (uint8_t)facts->kind;
-	f->shared = facts->shared;
+	a_store_relaxed(&f->kind, (uint8_t)facts->kind);
+	a_store_relaxed(&f->shared, facts->shared);
 	f->ident = facts->ident;
-	f->trust = 0;
+	a_store_relaxed(&f->trust, 0);
 	f->strikes = 0;
 	f->doubted = f->seen = false;
 	a_store_relaxed(&f->dry, 0);
@@ -273,8 +273,8 @@ take_event(struct fd *f, int direction)
 
 	if (w) {
 		f->strikes = 0;
-		if (f->trust < TRUST)
-			f->trust++;
+		if (f->trust < FD_TRUST)
+			a_store_relaxed(&f->trust, (uint8_t)(f->trust + 1));
 		if (direction == FD_READ || !waitq_empty(&f->q[direction]))
 			return w;
 	} else if (direction == FD_READ && ++f->strikes < STRIKES) {
@@ -633,11 +633,8 @@ light(struct fd *f, unsigned events, bool sure)
 	int code;
 
 	if (unlikely(!f->watch)) {
-		struct reactor *r = reactor_here();
-
-		if (!r)
-			return -EINVAL;
-		code = watch_new(&f->watch, r, f, f->num, f->gen, events);
+		code = watch_new(&f->watch, reactor_here(), f, f->num, f->gen,
+		    events);
 		if (code < 0)
 			return code;
 		f->lit = (uint8_t)events;
@@ -713,6 +710,44 @@ fd_wait(struct fd *f, struct task *t, unsigned events, bool sure)
 		return code;
 	code = events & WATCH_READ ? w[FD_READ].status : 0;
 	return code == 0 && events & WATCH_WRITE ? w[FD_WRITE].status : code;
+}
+
+bool
+fd_is_closed(struct fd *f)
+{
+	bool closed;
+
+	take(f);
+	closed = f->state == FD_CLOSING;
+	drop(f);
+	return closed;
+}
+
+int
+fd_enqueue(struct fd *f, struct waiter *w, int direction)
+{
+	bool watched;
+	int code = same_file(f, &watched);
+
+	if (code < 0)
+		return 1;
+	take(f);
+	if (f->state == FD_OPEN)
+		code = light(f, 1u << direction, true);
+	else
+		code = 1;
+	if (code == 0)
+		waitq_push(&f->q[direction], w);
+	drop(f);
+	return code;
+}
+
+void
+fd_dequeue(struct fd *f, struct waiter *w, int direction)
+{
+	take(f);
+	waitq_remove(&f->q[direction], w);
+	drop(f);
 }
 
 int

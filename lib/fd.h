@@ -43,20 +43,24 @@ enum fd_kind {
 /* The queues of waiters.  1 << FD_READ is WATCH_READ, and so on. */
 enum { FD_READ, FD_WRITE, FD_PAUSE, FD_QUEUES };
 
+/* Waits that went well before the hint `dry` is followed: a guess. */
+enum { FD_TRUST = 16 };
+
 struct fd {
 	struct lock lock;	/* LOCK_FD */
-	int num;		/* [lock; const while it has users] */
+	int num;		/* [const once it was used] */
 	uint32_t gen;		/* [lock] one more for each file that the number
 				   has stood for */
 	uint32_t users;		/* [lock] between enter and leave */
 	uint8_t state;		/* [lock] enum fd_state */
-	uint8_t kind;		/* [lock; read by users] enum fd_kind */
+	uint8_t kind;		/* [atomic] enum fd_kind; set under the lock when
+				   the file is new, read by users */
 	bool shared;		/* [like kind] 0, 1, 2 and blocking: as it was */
 	uint8_t lit;		/* [lock] what the watch looks for */
 	uint8_t dry;		/* [atomic hint] 1 << direction: a call would
 				   find nothing.  Set by users, cleared by
 				   events */
-	uint8_t trust;		/* [lock; hint] events waited for and come */
+	uint8_t trust;		/* [atomic hint] events waited for and come */
 	uint8_t strikes;	/* [lock] events that nobody waited for */
 	bool doubted;		/* [lock] a recheck is ordered */
 	bool seen;		/* [lock] an event came since it was ordered */
@@ -87,6 +91,14 @@ int fd_wait(struct fd *f, struct task *t, unsigned events, bool sure);
 /* Waits for the duration, or for co_close: 0, -EBADF or a scope's code. */
 int fd_pause(struct fd *f, struct task *t, co_time duration);
 
+/*
+ * For the cases of a select; direction is FD_READ or FD_WRITE.  enqueue: 0;
+ * 1: it is closed; -ENOMEM; -EINVAL: a plain thread, and no runtime.
+ */
+bool fd_is_closed(struct fd *f);
+int fd_enqueue(struct fd *f, struct waiter *w, int direction);
+void fd_dequeue(struct fd *f, struct waiter *w, int direction);
+
 /* Which of the events are there now; < 0: -EBADF. */
 int fd_poll(struct fd *f, unsigned events);
 
@@ -95,9 +107,22 @@ int fd_renew(struct fd *f);
 
 /* May a call be left out, as it would find nothing? */
 static inline bool
-fd_is_dry(struct fd *f, unsigned event)
+fd_is_dry(const struct fd *f, unsigned event)
 {
-	return (a_load_relaxed(&f->dry) & event) != 0;
+	return (a_load_relaxed(&f->dry) & event) != 0 &&
+	    a_load_relaxed(&f->trust) >= FD_TRUST;
+}
+
+static inline enum fd_kind
+fd_kind(const struct fd *f)
+{
+	return (enum fd_kind)a_load_relaxed(&f->kind);
+}
+
+static inline bool
+fd_is_shared(const struct fd *f)
+{
+	return a_load_relaxed(&f->shared);
 }
 
 static inline void

@@ -109,7 +109,7 @@ join_check(const struct co_task *h, const struct task *t)
 	return 0;
 }
 
-int
+EXPORT int
 co_join(struct co_task *h)
 {
 	struct task *t = task_self();
@@ -143,7 +143,7 @@ co_join(struct co_task *h)
 	return join_take(h);
 }
 
-void
+EXPORT void
 co_task_cancel(struct co_task *h)
 {
 	if (h && h->co__id != 0 && !(a_load_acquire(&h->co__word) & 1))

@@ -175,21 +175,21 @@ launch(const struct launch *l)
 	return 0;
 }
 
-int
+EXPORT int
 co_spawn(co_fn *fn, void *arg)
 {
 	return launch(&(struct launch){ .fn = fn, .arg = arg,
 	    .site = __builtin_return_address(0) });
 }
 
-int
+EXPORT int
 co_spawn_with(const struct co_spawn_options *options, co_fn *fn, void *arg)
 {
 	return launch(&(struct launch){ .fn = fn, .arg = arg,
 	    .options = options, .site = __builtin_return_address(0) });
 }
 
-int
+EXPORT int
 co__go(co_fn *fn, const void *value, size_t size, size_t align)
 {
 	return launch(&(struct launch){ .fn = fn, .value = value,
@@ -197,7 +197,7 @@ co__go(co_fn *fn, const void *value, size_t size, size_t align)
 	    .site = __builtin_return_address(0) });
 }
 
-int
+EXPORT int
 co_fork(struct co_task *t, co_fn *fn, void *arg)
 {
 	if (unlikely(!t))
@@ -316,13 +316,13 @@ inside(void)
 	return s && s->worker ? s->current : NULL;
 }
 
-bool
+EXPORT bool
 co_inside(void)
 {
 	return inside() != NULL;
 }
 
-uint64_t
+EXPORT uint64_t
 co_id(void)
 {
 	struct task *t = inside();
@@ -330,7 +330,7 @@ co_id(void)
 	return t ? t->id : 0;
 }
 
-const char *
+EXPORT const char *
 co_name(void)
 {
 	struct task *t = inside();
@@ -338,7 +338,7 @@ co_name(void)
 	return t ? t->u.run.ext->name : "";
 }
 
-void
+EXPORT void
 co_set_name(const char *name)
 {
 	struct task *t = inside();

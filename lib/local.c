@@ -83,7 +83,7 @@ copy_grown(const struct locals *old, size_t size)
 	return l;
 }
 
-int
+EXPORT int
 co__local_set(const struct co__local_key *key, const void *value)
 {
 	struct task *t = task_self();
@@ -114,7 +114,7 @@ co__local_set(const struct co__local_key *key, const void *value)
 	return 0;
 }
 
-void
+EXPORT void
 co__local_get(const struct co__local_key *key, void *ret_value)
 {
 	struct self *s = self_get();

@@ -158,7 +158,7 @@ task_wake(struct task *t, int code)
 	os_futex_wake(&f->woken, 1);
 }
 
-int
+EXPORT int
 co_sleep_until(co_time when)
 {
 	struct task *t = task_self();
@@ -189,20 +189,20 @@ co__time_after(co_time d)
 	return sum;
 }
 
-int
+EXPORT int
 co_sleep(co_time duration)
 {
 	return co_sleep_until(duration <= 0 ? INT64_MIN :
 	    co__time_after(duration));
 }
 
-co_time
+EXPORT co_time
 co_now(void)
 {
 	return os_now();
 }
 
-void
+EXPORT void
 co_yield_now(void)
 {
 	struct self *s = self_get();
@@ -213,7 +213,7 @@ co_yield_now(void)
 		os_give_way();
 }
 
-void
+EXPORT void
 co_yield(void)
 {
 	co_yield_now();

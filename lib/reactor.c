@@ -84,6 +84,7 @@ struct reactor {
 	ev_io wake_io, timer_io;	/* [lock] */
 	ev_timer plain_timer;		/* [lock] instead of a timerfd */
 	bool polls;			/* [const] the backend is poll(2) */
+	struct reactor *next_live;	/* [making] */
 
 	uint32_t turn cache_aligned;	/* [atomic] 1: somebody runs the loop */
 	uint32_t woken;			/* [atomic] see reactor_wake */
@@ -205,6 +206,7 @@ after_waiting(struct ev_loop *loop)
 /* --- making and freeing --------------------------------------------------- */
 
 static struct os_mutex making;	/* libev sets statics in ev_loop_new */
+static struct reactor *live;	/* [making] all; for watch_new */
 
 static void
 close_maybe(int fd)
@@ -264,8 +266,24 @@ reactor_make(struct reactor **ret, struct worker *w)
 		free(r);
 		return code;
 	}
+	os_mutex_lock(&making);
+	r->next_live = live;
+	live = r;
+	os_mutex_unlock(&making);
 	*ret = r;
 	return 0;
+}
+
+static void
+not_live(struct reactor *r)
+{
+	struct reactor **at = &live;
+
+	os_mutex_lock(&making);
+	while (*at != r)
+		at = &(*at)->next_live;
+	*at = r->next_live;
+	os_mutex_unlock(&making);
 }
 
 /* A descriptor that another runtime's task waits for finds a new home when
@@ -293,10 +311,11 @@ reactor_free(struct reactor *r)
 {
 	if (!r)
 		return;
-	if (r->owner->index == 0) {
-		co__blocking_end(r->owner->rt);
-		co__signals_end(r->owner->rt);
-	}
+	/* Before the first of them goes: a pool thread may still be in a
+	   reactor_post that has been served. */
+	co__blocking_end(r->owner->rt);
+	co__signals_end(r->owner->rt);
+	not_live(r);
 	drop_watches(r);
 	ev_loop_destroy(r->loop);
 	close_maybe(r->timer_fd);
@@ -431,6 +450,20 @@ libev_events(unsigned events)
 	    (events & WATCH_WRITE ? EV_WRITE : 0);
 }
 
+static void
+watch_start(struct watch *w, struct reactor *r)
+{
+	os_mutex_lock(&r->lock);
+	w->home = r;
+	w->next = r->watches;
+	if (w->next)
+		w->next->prev = w;
+	r->watches = w;
+	ev_io_start(r->loop, &w->io);
+	make_fresh(w);
+	os_mutex_unlock(&r->lock);
+}
+
 int
 watch_new(struct watch **ret, struct reactor *r, struct fd *f, int num,
     uint32_t gen, unsigned events)
@@ -439,18 +472,21 @@ watch_new(struct watch **ret, struct reactor *r, struct fd *f, int num,
 
 	if (!w)
 		return -ENOMEM;
-	w->home = r;
 	w->f = f;
 	w->gen = gen;
 	ev_io_init(&w->io, watch_event, num, libev_events(events));
-	os_mutex_lock(&r->lock);
-	w->next = r->watches;
-	if (w->next)
-		w->next->prev = w;
-	r->watches = w;
-	ev_io_start(r->loop, &w->io);
-	make_fresh(w);
-	os_mutex_unlock(&r->lock);
+	if (likely(r != NULL)) {
+		watch_start(w, r);
+	} else {
+		os_mutex_lock(&making);		/* keeps it alive */
+		if (live)
+			watch_start(w, live);
+		os_mutex_unlock(&making);
+	}
+	if (!w->home) {
+		free(w);
+		return -EINVAL;
+	}
 	*ret = w;
 	return 0;
 }

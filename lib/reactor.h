@@ -35,8 +35,8 @@ struct watch;
  * For runtime.c.
  *
  * make	0, -ENOMEM, -EMFILE, ...: no loop could be made.
- * free	When no poll runs and none will, and no task lives.  That of worker 0
- *	also ends the runtime's blocking pool and its interest in signals.
+ * free	When no poll runs and none will, and no task lives.  The first also ends
+ *	the runtime's blocking pool and its interest in signals.
  * poll	Runs the loop once.  wait < 0: until something happens; 0: does not
  *	wait; else at most so many nanoseconds.  Makes the tasks runnable that
  *	waited for what has happened.  How many events, or -EBUSY: somebody is
@@ -81,6 +81,8 @@ void reactor_post(struct reactor *r, struct reactor_post *p);
  * one loop.  Every call comes under the descriptor's lock, from any thread, and
  * waits for nobody but a loop that is busy with its own bookkeeping.
  *
+ * watch_new	in the loop r, or, when that is NULL, in that of any runtime:
+ *		-EINVAL: there is none.
  * watch_set	what to look for from now on; level-triggered.
  * watch_renew	the number may stand for another file now: tells the kernel.
  * watch_drop	ends it.  The descriptor may be closed at once.

@@ -275,7 +275,7 @@ run(struct runtime *rt)
 	co__self = saved;
 }
 
-int
+EXPORT int
 co_run(const struct co_options *options, co_fn *fn, void *arg)
 {
 	struct self *s = self_get();

@@ -61,11 +61,11 @@ admit(struct co_rwlock *l)
 	return list;
 }
 
-/* No lock held.  The list is one writer, or readers. */
+/* No lock held.  The list is one writer, or some readers. */
 static void
 wake(struct waiter *list)
 {
-	if (list && list->slot)
+	if (list->slot)
 		sync_wake_holder(list);
 	else
 		co__sync_wake(list);
@@ -87,7 +87,8 @@ wait_turn(struct co_rwlock *l, struct task *t, void *slot)
 	waitq_remove(&s->q, &w);
 	list = admit(l);
 	sync_drop(s);
-	wake(list);
+	if (list)
+		wake(list);
 	return code;
 }
 
@@ -167,7 +168,7 @@ co_rwlock_unlock(struct co_rwlock *l)
 {
 	struct sync *s = sync_of(&l->co__sync);
 	struct task *t = task_self(), *owner;
-	struct waiter *list;
+	struct waiter *list = NULL;
 
 	sync_take(s);
 	owner = a_load_relaxed(&l->co__owner);
@@ -178,8 +179,10 @@ co_rwlock_unlock(struct co_rwlock *l)
 	}
 	s->n = owner ? 0 : s->n - 1;
 	owner_set(l, NULL);
-	list = admit(l);
+	if (unlikely(!waitq_empty(&s->q)))
+		list = admit(l);
 	sync_drop(s);
-	wake(list);
+	if (unlikely(list != NULL))
+		wake(list);
 	return 0;
 }

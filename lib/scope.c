@@ -175,7 +175,7 @@ scope_end(struct co_scope *s, int code, bool force)
 		end_tree(&k);
 }
 
-void
+EXPORT void
 co_cancel(struct co_scope *s)
 {
 	struct task *owner;
@@ -340,7 +340,7 @@ enter(struct co_scope *s, const struct co_scope_options *o, bool shield)
 	return 0;
 }
 
-int
+EXPORT int
 co_scope_enter(struct co_scope *s, const struct co_scope_options *options)
 {
 	return s ? enter(s, options, false) : -EINVAL;
@@ -382,7 +382,7 @@ wait_children(struct task *t, struct co_scope *s)
 	lock_drop(&t->lock, LOCK_TASK);
 }
 
-int
+EXPORT int
 co_scope_leave(struct co_scope *s)
 {
 	struct task *t = task_self();
@@ -430,7 +430,7 @@ co__wait_noted(struct task *t, int code)
 	return code;
 }
 
-bool
+EXPORT bool
 co_cancelled(void)
 {
 	struct self *s = self_get();
@@ -440,20 +440,20 @@ co_cancelled(void)
 
 /* --- what the macros call -------------------------------------------------- */
 
-struct co_scope *
+EXPORT struct co_scope *
 co__scope_begin(struct co_scope *s, const struct co_scope_options *options)
 {
 	return co_scope_enter(s, options) < 0 ? NULL : s;
 }
 
-struct co_scope *
+EXPORT struct co_scope *
 co__scope_end(struct co_scope *s)
 {
 	co_scope_leave(s);
 	return NULL;
 }
 
-void
+EXPORT void
 co__scope_cleanup(struct co_scope **s)
 {
 	if (*s)
@@ -474,7 +474,7 @@ block_begin(struct co_scope *s, const struct co_scope_options *o, bool shield)
 	return true;
 }
 
-bool
+EXPORT bool
 co__timeout_begin(struct co_scope *s, co_time duration)
 {
 	struct co_scope_options o = {
@@ -483,14 +483,14 @@ co__timeout_begin(struct co_scope *s, co_time duration)
 	return block_begin(s, &o, false);
 }
 
-bool
+EXPORT bool
 co__shield_begin(struct co_scope *s, int unused)
 {
 	(void)unused;
 	return block_begin(s, NULL, true);
 }
 
-void
+EXPORT void
 co__block_cleanup(struct co_scope *s)
 {
 	if (s->co__open && !s->co__left)

@@ -163,20 +163,22 @@ case_maybe(struct co_case *c)
 }
 
 static always_inline bool
-case_take(struct co_case *c, struct case_taken *taken)
+case_take(struct co_case *c, struct case_taken *taken, bool solo)
 {
 	struct chan *ch = c->co__obj;
 
 	if (likely(c->co__kind == CO__CASE_RECV)) {
 		if (unlikely(!ch))
 			return false;
-		taken->status = chan_get(ch, c->co__slot, &taken->peer);
+		taken->status = chan_get(ch, c->co__slot, &taken->peer,
+		    solo);
 		return taken->status != -EAGAIN;
 	}
 	if (likely(c->co__kind == CO__CASE_SEND)) {
 		if (unlikely(!ch))
 			return false;
-		taken->status = chan_put(ch, c->co__slot, &taken->peer);
+		taken->status = chan_put(ch, c->co__slot, &taken->peer,
+		    solo);
 		return taken->status != -EAGAIN;
 	}
 	if (c->co__kind == CO__CASE_TIMEOUT)
@@ -359,16 +361,17 @@ look_at(struct select *s, uint32_t i, enum how how, struct case_taken *taken)
 	bool ready;
 
 	if (how == LOOK_SOLO)
-		return case_take(c, taken);
+		return case_take(c, taken, true);
 	if (how == LOOK_LOCKED)
-		return room(s, i)->lock && case_take(c, taken);
+		return room(s, i)->lock && case_take(c, taken, false);
 	l = case_lock(c);
 	if (!l)
-		return (!table(c) || !table(c)->lock) && case_take(c, taken);
+		return (!table(c) || !table(c)->lock) &&
+		    case_take(c, taken, false);
 	if (!case_maybe(c))
 		return false;
 	lock_take(l, case_rank(c));
-	ready = case_take(c, taken);
+	ready = case_take(c, taken, false);
 	if (is_chan(c))
 		co__chan_check(c->co__obj);
 	lock_drop(l, case_rank(c));

@@ -25,7 +25,7 @@
  *	SEED=n			replays a failure; see test_seed()
  *	WEFT_LONG=1		the long form of every test; see test_count()
  *	WEFT_TEST_WORKERS=n	FOR_WORKERS goes over n only
- *	WEFT_TEST_TIMEOUT=s	in place of 60 s and of what a test asks for
+ *	WEFT_TEST_TIMEOUT=s	in place of all of these times
  *	WEFT_TEST_SLOW=n	how much slower than usual this machine is
  *	CK_FORK=no		all in one process, for a debugger
  */
@@ -156,6 +156,9 @@ test_child(int (*fn)(void *), void *arg)
 {
 	return test_child_for(20, fn, arg);
 }
+
+/* What main() does; for the test of the harness itself. */
+int test_program(int argc, char **argv);
 
 /* Does text hold part?  Prints both if not. */
 #define test_has(text, part) do { \

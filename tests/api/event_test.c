@@ -291,6 +291,9 @@ select_gives_up(void *arg)
 	fresh();
 	ck_assert_int_eq(co_select(co_on_event(&e), co_on_timeout(CO_MS(1))),
 	    1);
+	ck_assert_int_eq(co_select(co_on_event(NULL), co_otherwise), 1);
+	ck_assert_int_eq(co_select(co_on_event(NULL),
+	    co_on_timeout(CO_MS(1))), 1);
 	co_timeout(CO_MS(1))
 		code = co_select(co_on_event(&e), co_on_event(&f));
 	test_result(code, -ETIMEDOUT);

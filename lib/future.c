@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * future.c - one outcome, many readers.
+ *
+ * Layer 6.  Built on select.
+ *
+ *	I1  state moves once, from PENDING to SET or FAILED, under the lock;
+ *	    from then on value and code do not change.
+ *	I2  state != PENDING  =>  nobody is queued.
+ *
+ * By I1 a reader who has seen the outcome, or was woken for it, copies the
+ * value without the lock.
+ */
+#include <weft/values.h>
+
+#include "select.h"
+
+#include <stdlib.h>
+
+enum { PENDING, SET, FAILED };
+
+struct future {
+	struct lock lock;	/* LOCK_CHAN */
+	uint32_t state;		/* [lock; atomic read by anybody] */
+	int code;		/* [I1] < 0 when FAILED */
+	size_t size;		/* [const] */
+	size_t refs;		/* [atomic] */
+	struct waitq q;		/* [lock] */
+	char *value;		/* [I1] */
+};
+
+EXPORT void *
+co__future_new(size_t size, size_t align)
+{
+	size_t head;
+	struct future *f;
+
+	if (align < 16)
+		align = 16;
+	head = round_up(sizeof *f, align);
+	if (size > PTRDIFF_MAX - head - align || chaos_fail())
+		return NULL;
+	f = aligned_alloc(align, round_up(head + size, align));
+	if (!f)
+		return NULL;
+	memset(f, 0, sizeof *f);
+	f->size = size;
+	f->refs = 1;
+	f->value = (char *)f + head;
+	return f;
+}
+
+EXPORT void *
+co_future_ref(void *future)
+{
+	struct future *f = future;
+
+	if (f)
+		a_add_relaxed(&f->refs, 1);	/* who has one may give one */
+	return f;
+}
+
+EXPORT void
+co_future_unref(void *future)
+{
+	struct future *f = future;
+
+	if (f && a_add_acqrel(&f->refs, (size_t)-1) == 1)
+		free(f);
+}
+
+/* Wakes a list of claimed waiters, linked by next, the first to come first. */
+static void
+wake_list(struct waiter *list)
+{
+	struct waiter *w;
+
+	while ((w = list) != NULL) {
+		list = w->next;
+		waiter_wake(w);
+	}
+}
+
+static int
+settle(struct future *f, uint32_t state, const void *value, int code)
+{
+	struct waiter *list = NULL, **end = &list, *w;
+
+	lock_take(&f->lock, LOCK_CHAN);
+	if (f->state != PENDING) {
+		lock_drop(&f->lock, LOCK_CHAN);
+		return -EALREADY;
+	}
+	if (value && f->size)
+		memcpy(f->value, value, f->size);
+	f->code = code;
+	a_store_release(&f->state, state);	/* pairs with settled */
+	while ((w = waitq_claim(&f->q)) != NULL) {
+		w->next = NULL;
+		*end = w;
+		end = &w->next;
+	}
+	lock_drop(&f->lock, LOCK_CHAN);
+	wake_list(list);
+	return 0;
+}
+
+EXPORT int
+co__future_set(void *f, const void *value)
+{
+	return f ? settle(f, SET, value, 0) : -EINVAL;
+}
+
+EXPORT int
+co_future_fail(void *f, int code)
+{
+	return f && code < 0 ? settle(f, FAILED, NULL, code) : -EINVAL;
+}
+
+static bool
+settled(const struct future *f)
+{
+	return a_load_acquire(&f->state) != PENDING;	/* with settle */
+}
+
+static int
+outcome(const struct future *f, void *ret_value)
+{
+	if (f->state == SET && f->size)
+		memcpy(ret_value, f->value, f->size);
+	return f->code;
+}
+
+EXPORT int
+co__future_get(void *future, void *ret_value)
+{
+	struct future *f = future;
+	struct task *t = task_self();
+	struct waiter w = { .task = t };
+	int code;
+
+	if (unlikely(!f))
+		return -EINVAL;
+	if (unlikely(!t))
+		return -ENOMEM;
+	code = wait_check(t);
+	if (unlikely(code))
+		return code;
+	if (settled(f))
+		return outcome(f, ret_value);
+	lock_take(&f->lock, LOCK_CHAN);
+	if (f->state != PENDING) {
+		lock_drop(&f->lock, LOCK_CHAN);
+		return outcome(f, ret_value);
+	}
+	w.ticket = wait_begin(t, WAIT_FUTURE, f);
+	waitq_push(&f->q, &w);
+	lock_drop(&f->lock, LOCK_CHAN);
+	code = wait_park(t, CO_FOREVER);
+	if (likely(code >= 0))
+		return outcome(f, ret_value);
+	lock_take(&f->lock, LOCK_CHAN);
+	waitq_remove(&f->q, &w);
+	lock_drop(&f->lock, LOCK_CHAN);
+	return code;
+}
+
+/* --- as a case of a select -------------------------------------------------- */
+
+static int
+case_open(struct co_case *c)
+{
+	return c->co__obj ? 0 : -EINVAL;
+}
+
+static struct lock *
+case_lock(struct co_case *c)
+{
+	return &((struct future *)c->co__obj)->lock;
+}
+
+static bool
+case_maybe(struct co_case *c)
+{
+	return settled(c->co__obj);
+}
+
+static bool
+case_take(struct co_case *c, struct case_taken *taken)
+{
+	(void)taken;
+	return ((struct future *)c->co__obj)->state != PENDING;
+}
+
+static void
+case_finish(struct co_case *c, struct case_taken *taken)
+{
+	taken->status = outcome(c->co__obj, c->co__slot);
+}
+
+static int
+case_enqueue(struct co_case *c, struct waiter *w)
+{
+	waitq_push(&((struct future *)c->co__obj)->q, w);
+	return 0;
+}
+
+static void
+case_dequeue(struct co_case *c, struct waiter *w)
+{
+	waitq_remove(&((struct future *)c->co__obj)->q, w);
+}
+
+static int
+case_chosen(struct co_case *c, struct waiter *w)
+{
+	(void)w;
+	return outcome(c->co__obj, c->co__slot);
+}
+
+static const struct case_ops future_case = {
+	.rank = LOCK_CHAN,
+	.open = case_open,
+	.lock = case_lock,
+	.maybe = case_maybe,
+	.take = case_take,
+	.finish = case_finish,
+	.enqueue = case_enqueue,
+	.dequeue = case_dequeue,
+	.chosen = case_chosen,
+};
+
+EXPORT struct co_case
+co__on_future(void *f, void *value, int *status)
+{
+	return co__case((uintptr_t)&future_case, f, value, status);
+}

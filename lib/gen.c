@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * gen.c - generators: a function on a stack of its own that hands out values.
+ *
+ * Layer 6.  Built on context and stack.  A generator is no coroutine of the
+ * scheduler: co_gen_next switches straight into fn, co_gen_yield straight back.
+ * In between fn runs as the caller's coroutine: what waits in fn makes the
+ * caller wait, and its id, scopes and locals are the caller's.
+ *
+ *	I1  running: from the switch into fn until the switch back.
+ *	I2  yield only with the caller's scopes: a scope that fn entered must be
+ *	    left first, or the caller would go on inside it.
+ *
+ * Stacks come from one pool for all generators of the process: a generator may
+ * be freed by another worker, or another thread, than the one that made it.
+ */
+#include <weft/values.h>
+
+#include "os.h"
+#include "park.h"
+
+#include <stdlib.h>
+
+enum gen_state { NOT_BEGUN, SUSPENDED, RUNNING, ENDED };
+
+struct gen {
+	struct context ctx;	/* of fn, while it is suspended */
+	struct context caller;	/* of next, while fn runs */
+	void *out;		/* where the value goes */
+	size_t size;		/* [const] of a value */
+	struct co_scope *scope;	/* the caller's, as fn was entered */
+	struct stack *stack;	/* NULL before the first next */
+	int (*fn)(void *, void *);	/* [const] */
+	void *arg;		/* [const] */
+	int result;		/* what fn returned */
+	uint8_t state;		/* enum gen_state */
+	bool freeing;		/* yield fails from now on */
+};
+
+static struct os_mutex mutex;
+static struct stack_pool *pool;		/* [mutex] made at first use */
+static struct stack_cache cache;	/* [mutex] */
+
+static struct stack *
+take_stack(void)
+{
+	struct stack *s = NULL;
+
+	os_mutex_lock(&mutex);
+	if (!pool) {
+		pool = stack_pool_new(256 * 1024, false);
+		if (pool)
+			stack_cache_init(&cache, pool);
+	}
+	if (pool && stack_reserve_cached(&cache, 0) == 0)
+		s = stack_get(&cache, 0);
+	os_mutex_unlock(&mutex);
+	return s;
+}
+
+static void
+give_stack(struct stack *s)
+{
+	os_mutex_lock(&mutex);
+	stack_put(&cache, s);
+	os_mutex_unlock(&mutex);
+}
+
+EXPORT void *
+co__gen_new(size_t size, int (*fn)(void *g, void *arg), void *arg)
+{
+	struct gen *g = fn && !chaos_fail() ? calloc(1, sizeof *g) : NULL;
+
+	if (!g)
+		return NULL;
+	g->size = size;
+	g->fn = fn;
+	g->arg = arg;
+	return g;
+}
+
+/* Never inlined: the thread's self is asked for anew on either side. */
+static noinline void
+set_entering(struct gen *g)
+{
+	self_get()->entering = g;
+}
+
+static noinline struct gen *
+get_entering(void)
+{
+	return self_get()->entering;
+}
+
+static void
+gen_main(void)
+{
+	struct gen *g;
+
+	context_landed();
+	g = get_entering();
+	g->result = g->fn(g, g->arg);
+	g->state = ENDED;
+	context_leave(&g->ctx, &g->caller);
+	bug("an ended generator was resumed");
+}
+
+static int
+begin(struct gen *g)
+{
+	g->stack = take_stack();
+	if (!g->stack)
+		return -ENOMEM;
+	context_make(&g->ctx, g->stack->lo, g->stack->hi, gen_main);
+	set_entering(g);
+	return 0;
+}
+
+/* Runs fn until it yields or ends. */
+static void
+resume(struct gen *g, struct task *t)
+{
+	g->state = RUNNING;
+	g->scope = t->scope;
+	g->stack->owner = t;	/* for the overflow report */
+	context_switch(&g->caller, &g->ctx);
+	if (g->state == ENDED) {
+		context_drop(&g->ctx);
+		give_stack(g->stack);
+		g->stack = NULL;
+	}
+}
+
+EXPORT int
+co__gen_next(void *gen, void *ret_value)
+{
+	struct gen *g = gen;
+	struct task *t = task_self();
+	int code;
+
+	if (unlikely(!g))
+		return -EINVAL;
+	if (unlikely(!t))
+		return -ENOMEM;
+	if (unlikely(g->state != SUSPENDED)) {
+		if (g->state == RUNNING)
+			return -EDEADLK;
+		if (g->state == ENDED)
+			return g->result < 0 ? g->result : -EPIPE;
+		code = begin(g);
+		if (code < 0)
+			return code;
+	}
+	g->out = ret_value;
+	resume(g, t);
+	if (likely(g->state != ENDED))
+		return 0;
+	return g->result < 0 ? g->result : -EPIPE;
+}
+
+EXPORT int
+co__gen_yield(void *gen, const void *value)
+{
+	struct gen *g = gen;
+	struct self *s = self_get();
+
+	if (unlikely(!g || g->state != RUNNING || !s || !s->current ||
+	    s->current->scope != g->scope))
+		return -EINVAL;
+	if (unlikely(g->freeing))
+		return -ECANCELED;
+	if (g->size)
+		memcpy(g->out, value, g->size);
+	g->state = SUSPENDED;
+	context_switch(&g->ctx, &g->caller);
+	return g->freeing ? -ECANCELED : 0;
+}
+
+EXPORT void
+co_gen_free(void *gen)
+{
+	struct gen *g = gen;
+
+	if (!g)
+		return;
+	bug_if(g->state == RUNNING);	/* from fn itself, or still in use */
+	if (g->state == SUSPENDED) {
+		g->freeing = true;
+		resume(g, task_self());
+	}
+	free(g);
+}

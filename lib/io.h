@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * io.h - the shape of every call on a descriptor.
+ *
+ * Layer 7.  Uses fd.h.  Used by io.c, message.c, accept.c, transfer.c.
+ */
+#ifndef WEFT_IO_INSIDE_H
+#define WEFT_IO_INSIDE_H
+
+#include <sys/types.h>
+
+#include "fd.h"
+
+/*
+ * One attempt, which does not wait: >= 0, or -errno.  For FD_FILE it is made
+ * on a pool thread and may take its time.
+ */
+typedef ssize_t io_try(struct fd *f, void *arg);
+
+struct io_call {
+	io_try *attempt;
+	void *arg;
+	unsigned event;		/* what to wait for: WATCH_READ, WATCH_WRITE */
+	bool no_wait;		/* -EAGAIN instead, and no cancellation point */
+};
+
+/* Attempts until there is a result other than -EAGAIN and -EINTR. */
+ssize_t io_do(int num, const struct io_call *call);
+
+/* The same within fd_enter and fd_leave. */
+ssize_t io_loop(struct fd *f, struct task *t, const struct io_call *call);
+
+/* Runs one attempt on the pool. */
+ssize_t io_on_pool(struct fd *f, struct task *t, io_try *attempt, void *arg);
+
+/* A call has succeeded: now and then lets the others of this worker go first,
+   so that one descriptor that is always ready does not starve them. */
+void io_breathe(struct fd *f, struct task *t);
+
+/* 0: calls on it will not block the thread.  For what has no MSG_DONTWAIT. */
+int io_assure_nonblocking(struct fd *f);
+
+/* Around a call that could raise SIGPIPE. */
+struct io_pipe_guard {
+	uint64_t old_mask[16];	/* a sigset_t */
+	bool was_pending;
+};
+void io_guard_pipe(struct io_pipe_guard *g);
+void io_unguard_pipe(struct io_pipe_guard *g, bool got_epipe);
+
+static inline bool
+io_is_socket(const struct fd *f)
+{
+	return fd_kind(f) <= FD_SOCKET;
+}
+
+#endif

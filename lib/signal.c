@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * signal.c - signals as something that coroutines wait for.
+ *
+ * Layer 7.  Built on reactor, park, select.h.
+ *
+ * The handler is the process's; who wants a signal is each runtime's own.
+ *
+ *	handler			for each runtime that wants it: pending = 1,
+ *	(any thread)		and its post goes to a loop, once at a time
+ *	deliver, in that loop	pending and somebody waits: one of them gets
+ *				it, and pending is 0 again
+ *
+ *	S1  pending is taken under the lock, by whoever gets the signal.
+ *	S2  who enqueues looks at pending under the lock: a signal is either
+ *	    seen by him or delivered to him.
+ *	S3  a struct signals goes only when it is out of `wanted` and no handler
+ *	    runs (in_handler): a handler that begins later does not find it.
+ *
+ * Locks: LOCK_FD, one for each signal; `mutex` guards the dispositions.
+ */
+#include "signals.h"
+#include "reactor.h"
+#include "select.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include <weft/io.h>
+
+enum { SIGNALS = 65, RUNTIMES = 64 };
+
+struct one_signal {
+	uint32_t pending;	/* [atomic] set by the handler; S1 */
+	uint32_t wanted;	/* [atomic] 1: this runtime catches it */
+	struct lock lock;	/* LOCK_FD */
+	struct waitq q;		/* [lock] */
+};
+
+struct signals {
+	struct reactor *reactor;	/* [const] where deliver runs */
+	struct reactor_post post;
+	uint32_t posted;		/* [atomic] */
+	struct one_signal of[SIGNALS];
+};
+
+static struct signals *wanted[RUNTIMES];	/* [atomic] written under mutex */
+static uint32_t in_handler;			/* [atomic] */
+static struct os_mutex mutex;
+static struct sigaction before[SIGNALS];	/* [mutex] */
+static unsigned users[SIGNALS];			/* [mutex] runtimes */
+
+/* --- arriving ------------------------------------------------------------- */
+
+static void
+tell(struct signals *s, int signo)
+{
+	if (!a_load_acquire(&s->of[signo].wanted))
+		return;
+	a_xchg_seqcst(&s->of[signo].pending, 1);
+	if (a_xchg_seqcst(&s->posted, 1) == 0)	/* pairs with deliver */
+		reactor_post(s->reactor, &s->post);
+}
+
+static void
+handler(int signo)
+{
+	struct signals *s;
+	int i, saved = errno;
+
+	a_add_seqcst(&in_handler, 1);			/* S3 */
+	for (i = 0; i < RUNTIMES; i++) {
+		s = a_load_acquire(&wanted[i]);
+		if (s)
+			tell(s, signo);
+	}
+	a_add_seqcst(&in_handler, -1u);
+	errno = saved;
+}
+
+static void
+deliver_one(struct signals *s, struct one_signal *one)
+{
+	struct waiter *w = NULL;
+
+	if (!a_load_acquire(&one->pending))
+		return;
+	lock_take(&one->lock, LOCK_FD);
+	if (a_load_acquire(&one->pending)) {
+		w = waitq_claim(&one->q);
+		if (w)
+			a_store_relaxed(&one->pending, 0);	/* S1 */
+	}
+	lock_drop(&one->lock, LOCK_FD);
+	if (w) {
+		reactor_release(s->reactor);
+		task_wake(w->task, w->index);
+	}
+}
+
+/* `posted` is cleared first: what comes while we look is posted again. */
+static void
+deliver(struct reactor_post *post)
+{
+	struct signals *s = container_of(post, struct signals, post);
+	int i;
+
+	a_xchg_seqcst(&s->posted, 0);	/* pairs with tell */
+	for (i = 1; i < SIGNALS; i++)
+		deliver_one(s, &s->of[i]);
+}
+
+/* --- catching ------------------------------------------------------------- */
+
+/* Those that say that the thread itself went wrong cannot be waited for. */
+static bool
+can_be_caught(int signo)
+{
+	switch (signo) {
+	case SIGKILL:
+	case SIGSTOP:
+	case SIGSEGV:
+	case SIGBUS:
+	case SIGFPE:
+	case SIGILL:
+		return false;
+	default:
+		return signo > 0 && signo < SIGNALS;
+	}
+}
+
+/* The mutex is held. */
+static int
+enlist(struct runtime *rt)
+{
+	struct signals *s;
+	int i;
+
+	for (i = 0; i < RUNTIMES && wanted[i]; i++)
+		continue;
+	if (i == RUNTIMES)
+		return -EAGAIN;
+	s = chaos_fail() ? NULL : calloc(1, sizeof *s);
+	if (!s)
+		return -ENOMEM;
+	s->reactor = rt->workers[0].reactor;
+	s->post.run = deliver;
+	rt->signals = s;
+	a_store_release(&wanted[i], s);		/* pairs with handler */
+	return 0;
+}
+
+/* The mutex is held. */
+static int
+catch(struct signals *s, int signo)
+{
+	struct sigaction action = { .sa_handler = handler,
+	    .sa_flags = SA_RESTART | SA_ONSTACK };
+
+	sigfillset(&action.sa_mask);
+	if (users[signo] == 0 && sigaction(signo, &action, &before[signo]) < 0)
+		return -errno;
+	users[signo]++;
+	a_store_release(&s->of[signo].wanted, 1);
+	return 0;
+}
+
+/* The signal's record in the caller's runtime, which now catches it. */
+static int
+signal_of(int signo, struct signals **ret)
+{
+	struct worker *w = worker_self();
+	struct runtime *rt;
+	struct signals *s;
+	int code = 0;
+
+	if (!w || !can_be_caught(signo))
+		return -EINVAL;
+	rt = w->rt;
+	s = a_load_acquire((struct signals **)&rt->signals);
+	if (s && a_load_acquire(&s->of[signo].wanted)) {
+		*ret = s;
+		return 0;
+	}
+	os_mutex_lock(&mutex);
+	if (!rt->signals)
+		code = enlist(rt);
+	s = rt->signals;
+	if (code == 0 && !s->of[signo].wanted)
+		code = catch(s, signo);
+	os_mutex_unlock(&mutex);
+	*ret = s;
+	return code;
+}
+
+void
+co__signals_end(struct runtime *rt)
+{
+	struct signals *s = rt->signals;
+	int i;
+
+	if (!s)
+		return;
+	rt->signals = NULL;
+	os_mutex_lock(&mutex);
+	for (i = 0; i < RUNTIMES; i++) {
+		if (wanted[i] == s)
+			a_store_release(&wanted[i], NULL);
+	}
+	for (i = 1; i < SIGNALS; i++) {
+		if (s->of[i].wanted && --users[i] == 0)
+			sigaction(i, &before[i], NULL);
+	}
+	os_mutex_unlock(&mutex);
+	a_fence_seqcst();
+	while (a_load_acquire(&in_handler))		/* S3 */
+		os_give_way();
+	free(s);
+}
+
+/* --- waiting -------------------------------------------------------------- */
+
+static bool
+take_pending(struct one_signal *one)
+{
+	bool got;
+
+	lock_take(&one->lock, LOCK_FD);
+	got = a_xchg_seqcst(&one->pending, 0) != 0;
+	lock_drop(&one->lock, LOCK_FD);
+	return got;
+}
+
+/* S2.  False: it has come already. */
+static bool
+enqueue(struct signals *s, struct one_signal *one, struct waiter *w)
+{
+	bool there;
+
+	lock_take(&one->lock, LOCK_FD);
+	there = a_load_acquire(&one->pending) != 0;
+	if (!there) {
+		waitq_push(&one->q, w);
+		reactor_hold(s->reactor);
+	}
+	lock_drop(&one->lock, LOCK_FD);
+	return !there;
+}
+
+/* For one that was not chosen. */
+static void
+dequeue(struct signals *s, struct one_signal *one, struct waiter *w)
+{
+	lock_take(&one->lock, LOCK_FD);
+	waitq_remove(&one->q, w);
+	lock_drop(&one->lock, LOCK_FD);
+	reactor_release(s->reactor);
+}
+
+EXPORT int
+co_wait_signal(int signo)
+{
+	struct task *t = task_self();
+	struct waiter w = { .task = t };
+	struct signals *s;
+	struct one_signal *one;
+	int code;
+
+	if (!t)
+		return -ENOMEM;
+	code = wait_check(t);
+	if (code)
+		return code;
+	code = signal_of(signo, &s);
+	if (code < 0)
+		return code;
+	one = &s->of[signo];
+	while (!take_pending(one)) {
+		w.ticket = wait_begin(t, WAIT_SIGNAL, one);
+		if (enqueue(s, one, &w)) {
+			code = wait_park(t, CO_FOREVER);
+			if (code < 0)
+				dequeue(s, one, &w);
+			return code;
+		}
+		if (!wait_cancel(t, w.ticket) &&
+		    (code = wait_park(t, CO_FOREVER)) < 0)
+			return code;
+	}
+	return 0;
+}
+
+/* --- the case ------------------------------------------------------------- */
+
+static struct one_signal *
+case_one(const struct co_case *c)
+{
+	return &((struct signals *)c->co__own[0])->of[c->co__arg];
+}
+
+static int
+case_open(struct co_case *c)
+{
+	struct signals *s = NULL;
+	int code;
+
+	if (c->co__arg < 0 || c->co__arg >= SIGNALS)
+		return -EINVAL;
+	code = signal_of((int)c->co__arg, &s);
+	c->co__own[0] = (uintptr_t)s;
+	return code;
+}
+
+static bool
+case_take(struct co_case *c, struct case_taken *taken)
+{
+	(void)taken;
+	return take_pending(case_one(c));
+}
+
+static int
+case_enqueue(struct co_case *c, struct waiter *w)
+{
+	return enqueue((struct signals *)c->co__own[0], case_one(c), w) ? 0 : 1;
+}
+
+static void
+case_dequeue(struct co_case *c, struct waiter *w)
+{
+	dequeue((struct signals *)c->co__own[0], case_one(c), w);
+}
+
+static const struct case_ops case_signal = {
+	.open = case_open,
+	.take = case_take,
+	.enqueue = case_enqueue,
+	.dequeue = case_dequeue,
+};
+
+EXPORT struct co_case
+co_on_signal(int signo)
+{
+	struct co_case c = co__case((uintptr_t)&case_signal, NULL, NULL, NULL);
+
+	c.co__arg = signo;
+	return c;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * transfer.c - from one descriptor to another: sendfile, splice.
+ *
+ * Layer 7.  Built on io.
+ *
+ * Two descriptors take part, and -EAGAIN does not say which of them was not
+ * ready: poll(2) is asked, and the wait is for the first that is not.
+ */
+#include "io.h"
+
+#include <fcntl.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+#include <weft/io.h>
+
+struct transfer {
+	struct fd *in, *out;
+	off_t *in_at, *out_at;
+	size_t n;
+	unsigned flags;
+};
+
+static ssize_t
+guarded(ssize_t (*call)(struct transfer *), struct transfer *x)
+{
+	struct io_pipe_guard g;
+	ssize_t n;
+
+	io_guard_pipe(&g);
+	n = call(x);
+	io_unguard_pipe(&g, n == -EPIPE);
+	return n;
+}
+
+static ssize_t
+call_sendfile(struct transfer *x)
+{
+	ssize_t n = sendfile(x->out->num, x->in->num, x->in_at, x->n);
+
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t
+call_splice(struct transfer *x)
+{
+	ssize_t n = splice(x->in->num, x->in_at, x->out->num, x->out_at, x->n,
+	    x->flags | SPLICE_F_NONBLOCK);
+
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t
+try_sendfile(struct fd *f, void *arg)
+{
+	(void)f;
+	return guarded(call_sendfile, arg);
+}
+
+static ssize_t
+try_splice(struct fd *f, void *arg)
+{
+	(void)f;
+	return guarded(call_splice, arg);
+}
+
+/* Neither is ready: 0 after a wait, or why there will be none. */
+static int
+wait_for_either(struct transfer *x, struct task *t)
+{
+	int n = fd_poll(x->in, WATCH_READ);
+
+	if (n == 0)
+		return fd_wait(x->in, t, WATCH_READ, true);
+	if (n < 0)
+		return n;
+	n = fd_poll(x->out, WATCH_WRITE);
+	if (n == 0)
+		return fd_wait(x->out, t, WATCH_WRITE, true);
+	if (n < 0)
+		return n;
+	co_yield_now();		/* somebody else was faster */
+	return wait_check(t);
+}
+
+static ssize_t
+transfer_loop(struct transfer *x, struct task *t, io_try *attempt)
+{
+	bool slow = fd_kind(x->in) == FD_FILE || fd_kind(x->out) == FD_FILE;
+	ssize_t n;
+	int code;
+
+	for (;;) {
+		if ((code = io_assure_nonblocking(x->in)) < 0 ||
+		    (code = io_assure_nonblocking(x->out)) < 0)
+			return code;
+		n = slow ? io_on_pool(x->out, t, attempt, x) :
+		    attempt(x->out, x);
+		if (n != -EAGAIN && n != -EINTR)
+			return n;
+		code = n == -EAGAIN ? wait_for_either(x, t) : 0;
+		if (code < 0)
+			return code;
+	}
+}
+
+static ssize_t
+transfer(int out, int in, struct transfer *x, io_try *attempt)
+{
+	struct task *t = task_self();
+	ssize_t n;
+	int code;
+
+	if (!t)
+		return -ENOMEM;
+	code = wait_check(t);
+	if (code)
+		return code;
+	code = fd_enter(in, &x->in);
+	if (code < 0)
+		return code;
+	code = fd_enter(out, &x->out);
+	if (code < 0) {
+		fd_leave(x->in);
+		return code;
+	}
+	n = transfer_loop(x, t, attempt);
+	if (n > 0)
+		io_breathe(x->out, t);
+	fd_leave(x->out);
+	fd_leave(x->in);
+	return n;
+}
+
+EXPORT ssize_t
+co_sendfile(int out, int in, off_t *at, size_t n)
+{
+	struct transfer x = { .in_at = at, .n = n };
+
+	return transfer(out, in, &x, try_sendfile);
+}
+
+EXPORT ssize_t
+co_splice(int in, off_t *in_at, int out, off_t *out_at, size_t n,
+    unsigned flags)
+{
+	struct transfer x = { .in_at = in_at, .out_at = out_at, .n = n,
+	    .flags = flags };
+
+	return transfer(out, in, &x, try_splice);
+}
