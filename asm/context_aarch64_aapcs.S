@@ -144,10 +144,19 @@ co__context_begin:
 	ldr	x16, [sp, #0x20]	// entry
 	add	sp, sp, #0x30		// the whole stack is free
 	mov	x29, #0			// ends the chain of frame records
-	mov	x30, #0
-	blr	x16			// entry()
-	brk	#1			// entry never returns
+	adr	x30, 1f			// no call: see the other processor's
+	br	x16			// entry()
+1:	brk	#1			// entry never returns
 	.cfi_endproc
 	.size	co__context_begin, .-co__context_begin
+
+/* Indirect jumps land on bti; return addresses are not signed. */
+#if defined __ARM_FEATURE_BTI_DEFAULT
+	.section .note.gnu.property, "a"
+	.p2align 3
+	.long	4, 16, 5		// name, descriptor, type
+	.string	"GNU"
+	.long	0xc0000000, 4, 1, 0	// aarch64 features: BTI
+#endif
 
 	.section .note.GNU-stack, "", %progbits

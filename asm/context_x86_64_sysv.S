@@ -26,7 +26,6 @@
  *	sp + 0x20	16 bytes nothing; then the top of the stack
  *
  * The direction flag is clear and the x87 stack empty, as at any call.
- * There is no shadow stack here, hence no claim to one in a property note.
  */
 	.text
 
@@ -56,22 +55,24 @@ co__context_jump:
 	.cfi_rel_offset %rbp, 0x08
 	stmxcsr	0x00(%rsp)		/* SSE control and status, */
 	fnstcw	0x04(%rsp)		/* x87 control, without a wait */
+	movq	%rsp, (%rdi)		/* from->sp: this side can be resumed */
+	cmpb	$0, co__context_reload(%rip)	/* a processor that rather */
+	jne	2f			/* reloads than looks? */
 	movl	0x00(%rsp), %ecx	/* read back in the width of the store: */
 	movzwl	0x04(%rsp), %edx	/* it comes from the store buffer */
-	movq	%rsp, (%rdi)		/* from->sp: this side can be resumed */
 	movq	(%rsi), %rsp		/* to->sp: we are on the other stack, */
 					/* whose frame looks the same: CFI holds */
 	xorl	0x00(%rsp), %ecx	/* bits that differ */
 	testl	$0xffc0, %ecx		/* control only; 0x3f is status */
-	jne	2f			/* rare: forwards */
-1:	cmpw	0x04(%rsp), %dx		/* same x87 control word? */
+	jne	3f			/* rare: forwards */
+	cmpw	0x04(%rsp), %dx		/* same x87 control word? */
 	jne	3f			/* rare */
-.Lgo:	movq	0x08(%rsp), %rbp	/* the other side's frame pointer */
+1:	movq	0x08(%rsp), %rbp	/* the other side's frame pointer */
 	jmpq	*0x10(%rsp)		/* not ret: see lib/context_asm.h */
-2:	ldmxcsr	0x00(%rsp)		/* brings its status flags along */
+2:	movq	(%rsi), %rsp		/* to->sp */
+3:	ldmxcsr	0x00(%rsp)		/* brings its status flags along */
+	fldcw	0x04(%rsp)
 	jmp	1b
-3:	fldcw	0x04(%rsp)
-	jmp	.Lgo
 
 .Lresume:
 	endbr64				/* an indirect jump comes here */
@@ -95,9 +96,11 @@ co__context_jump:
 	.size	co__context_jump, .-co__context_jump
 
 /*
- * Where a context begins.  Nobody called it: the unwinder stops here.  The call
- * below leaves rsp as the ABI wants it at a function's first instruction: a
- * multiple of 16, less 8.
+ * Where a context begins.  Nobody called it: the unwinder stops here.  entry()
+ * is jumped to, with a return address by hand: a call would leave the predictor
+ * of returns one off, as entry() never returns, and the next coroutine to run
+ * would pay for it at each level.  rsp is as the ABI wants it at a function's
+ * first instruction: a multiple of 16, less 8.
  */
 	.globl	co__context_begin
 	.hidden	co__context_begin
@@ -111,9 +114,29 @@ co__context_begin:
 	movq	0x18(%rsp), %rax	/* entry */
 	leaq	0x30(%rsp), %rsp	/* the whole stack is free */
 	xorl	%ebp, %ebp		/* ends the chain of frame pointers */
-	call	*%rax			/* entry() */
-	ud2				/* entry never returns */
+	leaq	1f(%rip), %rcx
+	pushq	%rcx
+	jmp	*%rax			/* entry() */
+1:	ud2				/* entry never returns */
 	.cfi_endproc
 	.size	co__context_begin, .-co__context_begin
+
+/* uint8_t, see lib/context_asm.h: 1 on processors that rather reload. */
+	.bss
+	.globl	co__context_reload
+	.hidden	co__context_reload
+	.type	co__context_reload, @object
+co__context_reload:
+	.zero	1
+	.size	co__context_reload, 1
+
+/* Indirect jumps land on endbr64; but there is no shadow stack here. */
+#if defined __CET__ && (__CET__ & 1)
+	.section .note.gnu.property, "a"
+	.p2align 3
+	.long	4, 16, 5		/* name, descriptor, type */
+	.string	"GNU"
+	.long	0xc0000002, 4, 1, 0	/* x86 features: IBT */
+#endif
 
 	.section .note.GNU-stack, "", @progbits

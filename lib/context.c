@@ -14,6 +14,7 @@
 #endif
 
 #include "context.h"
+#include "atomic.h"
 #include "bug.h"
 
 #if defined WEFT_ASAN
@@ -27,6 +28,29 @@
 
 #if defined WEFT_CONTEXT_BOOST
 
+/* Boost lets a context begin with the control words of who made it. */
+#if defined __x86_64__
+static void
+control_words_default(void)
+{
+	uint32_t mxcsr = 0x1f80;
+	uint16_t x87cw = 0x37f;
+
+	__asm__ volatile("ldmxcsr %0; fldcw %1" : : "m"(mxcsr), "m"(x87cw));
+}
+#elif defined __aarch64__
+static void
+control_words_default(void)
+{
+	__asm__ volatile("msr fpcr, xzr");
+}
+#else
+static void
+control_words_default(void)
+{
+}
+#endif
+
 /*
  * A context of Boost's learns nothing from who starts it but one pointer, which
  * every switch already uses.  So it is started once to be told its entry.
@@ -38,6 +62,7 @@ boost_begin(struct context_transfer t)
 
 	t = jump_fcontext(t.fctx, NULL);
 	((struct context *)t.data)->sp = t.fctx;
+	control_words_default();
 	entry();
 	bug("entry() of a context returned");
 }
@@ -51,9 +76,16 @@ frame_make(void *lo, void *hi, void (*entry)(void))
 	return jump_fcontext(sp, (void *)entry).fctx;
 }
 
+static void
+processor_known(void)
+{
+}
+
 #elif defined __x86_64__
 
 extern const char co__context_begin[] __attribute__((visibility("hidden")));
+
+extern uint8_t co__context_reload __attribute__((visibility("hidden")));
 
 struct frame {			/* FRAME */
 	uint32_t mxcsr;
@@ -82,6 +114,12 @@ frame_make(void *lo, void *hi, void (*entry)(void))
 	return f;
 }
 
+static void
+processor_known(void)
+{
+	a_store_relaxed(&co__context_reload, __builtin_cpu_is("amd") ? 1 : 0);
+}
+
 #elif defined __aarch64__
 
 extern const char co__context_begin[] __attribute__((visibility("hidden")));
@@ -108,6 +146,11 @@ frame_make(void *lo, void *hi, void (*entry)(void))
 	f->fpcr = 0;		/* as a process begins */
 	f->entry = entry;
 	return f;
+}
+
+static void
+processor_known(void)
+{
 }
 
 #else
@@ -215,6 +258,7 @@ context_make(struct context *c, void *lo, void *hi, void (*entry)(void))
 void
 context_adopt(struct context *c)
 {
+	processor_known();
 	c->sp = NULL;		/* until it is switched away from */
 	bounds_adopt(c);
 	fiber_adopt(c);

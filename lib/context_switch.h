@@ -32,8 +32,11 @@ void *make_fcontext(void *hi, size_t size,
 static inline void
 context_jump(struct context *from, struct context *to)
 {
-	struct context_transfer t = jump_fcontext(to->sp, from);
+	struct context_transfer t;
 
+	if (unlikely(from == to))
+		return;		/* from->sp is not that of this moment */
+	t = jump_fcontext(to->sp, from);
 	((struct context *)t.data)->sp = t.fctx;
 }
 

@@ -72,26 +72,41 @@ write_site(char *at, size_t room, void *site, uint64_t parent)
 }
 
 static void
+dump_site(struct dump *d, void *site, uint64_t parent)
+{
+	char line[256];
+	int n = write_site(line, sizeof line, site, parent);
+
+	say(d, line, n < (int)sizeof line ? n : (int)sizeof line - 1);
+}
+
+/* The record may be reused while it is read: what was read between two looks
+   at the same id belongs to one life, and its stack stays mapped. */
+static void
 dump_task(struct task *t, void *arg)
 {
 	struct dump *d = arg;
+	uint64_t id = a_load_acquire(&t->id);
 	uint64_t park = a_load_acquire(&t->park);
 	bool bound = a_load_acquire(&t->bound);
-	const struct task_ext *e = t->u.run.ext;
+	const struct task_ext *e = a_load_acquire(&t->u.run.ext);
+	void *site = a_load_acquire(&t->u.begin.site);
+	uint64_t parent = a_load_acquire(&t->u.begin.parent);
 	char line[256];
 	int n;
 
+	if (id == 0 || a_load_relaxed(&t->id) != id ||
+	    a_load_relaxed(&t->bound) != bound)
+		return;
 	if (!bound) {
 		n = snprintf(line, sizeof line, "coroutine %" PRIu64
-		    ": not begun\n", a_load_relaxed(&t->id));
+		    ": not begun\n", id);
 		say(d, line, n);
-		n = write_site(line, sizeof line, t->u.begin.site,
-		    t->u.begin.parent);
-		say(d, line, n < (int)sizeof line ? n : (int)sizeof line - 1);
+		dump_site(d, site, parent);
 		return;
 	}
 	n = snprintf(line, sizeof line, "coroutine %" PRIu64 "%s%.*s%s: %s",
-	    a_load_relaxed(&t->id), e->name[0] ? " \"" : "", TASK_NAME - 1,
+	    id, e->name[0] ? " \"" : "", TASK_NAME - 1,
 	    e->name, e->name[0] ? "\"" : "", state_of(t, park));
 	say(d, line, n);
 	if (park & PARK_WAITING) {
@@ -104,10 +119,8 @@ dump_task(struct task *t, void *arg)
 		}
 	}
 	say(d, "\n", 1);
-	if (e->parent == 0)
-		return;
-	n = write_site(line, sizeof line, e->site, e->parent);
-	say(d, line, n < (int)sizeof line ? n : (int)sizeof line - 1);
+	if (e->parent != 0)
+		dump_site(d, e->site, e->parent);
 }
 
 static void

@@ -77,14 +77,14 @@ case_lock(struct co_case *c)
 static bool
 case_maybe(struct co_case *c)
 {
-	return c->co__obj && a_load_relaxed(&case_sync(c)->n) != 0;
+	return a_load_relaxed(&case_sync(c)->n) != 0;
 }
 
 static bool
 case_take(struct co_case *c, struct case_taken *taken)
 {
 	(void)taken;
-	return case_sync(c)->n != 0;
+	return c->co__obj && case_sync(c)->n != 0;
 }
 
 static int

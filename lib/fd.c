@@ -608,7 +608,7 @@ foreign_wait(struct fd *f, struct task *t, unsigned events)
 		p.events |= POLLOUT;
 	for (;;) {
 		wait_begin(t, events & WATCH_READ ? WAIT_READ : WAIT_WRITE, f);
-		code = wait_park_raw(t, 0);
+		code = wait_park_raw(t, os_now());
 		if (code != WAIT_UNTIL)
 			return code;
 		take(f);
@@ -644,9 +644,10 @@ light(struct fd *f, unsigned events, bool sure)
 		f->lit |= (uint8_t)events;
 		watch_set(f->watch, f->lit);
 	}
-	if (!sure && !f->doubted) {
+	if (!sure) {
 		f->seen = false;
-		f->doubted = watch_doubt(f->watch, f, f->gen);
+		if (!f->doubted)
+			f->doubted = watch_doubt(f->watch, f, f->gen);
 	}
 	return 0;
 }

@@ -10,6 +10,7 @@
  *	    already, has ended.
  */
 #include "foreign.h"
+#include "local.h"
 #include "os.h"
 #include "park.h"
 
@@ -24,6 +25,8 @@ give_back(void *value)
 	struct foreign *f = value;
 
 	co__self = NULL;
+	locals_unref(f->ext.locals);
+	f->ext.locals = NULL;
 	os_mutex_lock(&mutex);
 	f->next = free_list;
 	free_list = f;

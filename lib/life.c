@@ -170,7 +170,7 @@ launch(const struct launch *l)
 	locals = parent->u.run.ext->locals;
 	if (unlikely(l->value || locals || (l->options && l->options->name)))
 		bind_now(w, t, l, locals);
-	w->stats.spawned++;
+	stat_add(w, spawned, 1);
 	sched_start(w, t);
 	return 0;
 }
@@ -225,7 +225,7 @@ end_of_life(struct worker *w, struct task *t, int ret)
 	bug_if(t->scope != t->home);	/* co_scope_enter without its leave */
 	if (unlikely(t->u.run.ext->locals != NULL))
 		locals_unref(t->u.run.ext->locals);
-	w->stats.ended++;
+	stat_add(w, ended, 1);
 	if (h) {
 		/* From here on co_task_cancel does not find it. */
 		lock_take(&t->lock, LOCK_TASK);

@@ -29,7 +29,7 @@ run(struct co_once *o, struct task *t, co_fn *fn, void *arg)
 	struct waiter *list;
 	int result;
 
-	s->n = RUNNING;
+	a_store_relaxed(&s->n, RUNNING);
 	a_store_relaxed(&o->co__owner, (void *)t);
 	sync_drop(s);
 

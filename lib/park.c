@@ -125,7 +125,7 @@ wait_park_raw(struct task *t, co_time until)
 	else
 		code = foreign_sleep(t, ticket, until);
 	if (unlikely(code < 0) && code != WAIT_UNTIL)
-		co__wait_noted(t, code);
+		code = co__wait_noted(t, code);
 	return code;
 }
 
@@ -162,6 +162,7 @@ EXPORT int
 co_sleep_until(co_time when)
 {
 	struct task *t = task_self();
+	co_time now;
 	int code;
 
 	if (!t)
@@ -169,9 +170,13 @@ co_sleep_until(co_time when)
 	code = wait_check(t);
 	if (code)
 		return code;
-	if (when <= os_now()) {
-		co_yield_now();
-		return 0;
+	now = os_now();
+	if (when <= now) {
+		scope_look(t, now);
+		code = wait_check(t);
+		if (!code)
+			co_yield_now();
+		return code;
 	}
 	wait_begin(t, WAIT_SLEEP, NULL);
 	code = wait_park_raw(t, when);

@@ -47,7 +47,7 @@ struct runq {
 	uint32_t waiting;	/* [section; read by thieves] in deque, fifo,
 				   high and low: what may be stolen */
 	uint32_t bands;		/* [section] bit i: band[i] is not empty */
-	uint32_t ticks;		/* [owner; read by thieves] tasks taken */
+	uint32_t ticks;		/* [owner; read by anybody] tasks taken */
 	uint32_t shared;	/* [const] there are thieves */
 	uint32_t crit;		/* [atomic] the owner is inside */
 	uint32_t stop cache_aligned;	/* [atomic] a thief wants in */

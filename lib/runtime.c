@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 static struct os_mutex mutex;
-static struct runtime *runtimes;	/* [mutex; read without by dumps] */
+static struct runtime *runtimes;	/* [mutex] */
 
 static const struct hooks hooks = {
 	.scope_expired = scope_expired,
@@ -159,6 +159,7 @@ main_body(void *arg)
 
 	co_scope_enter(&rt->root,
 	    &(struct co_scope_options){ .policy = CO_SUPERVISE });
+	rt->root.co__flat = 1;
 	rt->result = rt->fn(rt->arg);
 	co_cancel(&rt->root);
 	co_scope_leave(&rt->root);
@@ -221,8 +222,10 @@ runtime_each(void (*fn)(struct runtime *, void *), void *arg)
 {
 	struct runtime *rt;
 
-	for (rt = a_load_acquire(&runtimes); rt; rt = rt->next)
+	os_mutex_lock(&mutex);		/* none is taken down meanwhile */
+	for (rt = runtimes; rt; rt = rt->next)
 		fn(rt, arg);
+	os_mutex_unlock(&mutex);
 }
 
 static int

@@ -22,10 +22,14 @@ int scope_arm_slow(struct co_scope *s, struct timers *h);
 static inline int
 scope_arm(struct co_scope *s, struct timers *h)
 {
-	if (likely(a_load_relaxed(&s->co__timer_state) != SCOPE_TIMER_NONE))
+	if (likely(a_load_relaxed(&s->co__timer_state) > SCOPE_TIMER_ARMING))
 		return 0;
 	return scope_arm_slow(s, h);
 }
+
+/* For who asks and does not wait, so that no timer is armed: ends the scope
+   around t whose deadline has passed, if there is one. */
+void scope_look(struct task *t, co_time now);
 
 /* Its deadline has passed. */
 void scope_expired(struct co_scope *s);

@@ -21,43 +21,26 @@
  * as far as it is needed (Fisher and Yates): the first ready one in it is each
  * of the ready ones with the same chance, whatever lies between them.
  *
- * Locks: those of the cases by rank and address, each once even if several
- * cases share it.  A lone worker (lock.h, SOLO) enters one section instead,
- * and within it one look is enough.
+ * ALONE.  In the section of a lone worker (lock.h, SOLO) nothing changes but
+ * by itself, and no lock is taken.  Where all cases are channels and timeouts
+ * it sees which of them are ready, and draws one: select_solo.
+ *
+ * Locks: select_lock.c.
  *
  * Rejected: queueing on one case after the other, each under its own lock,
  * with a look at it first.  It needs no order and so no sorting, but the
  * ticket must be revoked when a later case is found ready, and it cannot
  * answer for co_otherwise.
+ * Rejected: rooms for the waiters inside of struct co_case.  co_select_v would
+ * never need memory, but gcc clears or copies them for each case of a
+ * co_select, which was a fifth of its time.
  */
-#include "chan.h"
+#include "select_case.h"
+
+#include <stdlib.h>
+
 #include "scope.h"
 #include "worker.h"
-
-/* The case's room, seen from inside. */
-struct room {
-	struct waiter w;
-	struct lock *lock;	/* NULL: no locked kind; set by lock_all */
-	uint32_t pick;		/* the k-th room's: which case is looked at as
-				   the k-th */
-	uint32_t order;		/* the k-th room's: whose lock is the k-th */
-};
-
-_Static_assert(sizeof(struct room) <= sizeof(((struct co_case *)0)->co__room),
-    "a case has room for a waiter");
-_Static_assert(_Alignof(struct room) <= _Alignof(struct co_case),
-    "and it is aligned");
-
-struct select {
-	struct co_case *cases;
-	struct task *t;
-	uint64_t ticket;
-	int n;
-	int otherwise;		/* index, or -1 */
-	int timeout;		/* index of the earliest, or -1 */
-	bool tables;		/* some are kinds with a table */
-	uint32_t nlocks;	/* cases with a lock; set by lock_all */
-};
 
 /* How the cases are looked at. */
 enum how {
@@ -67,29 +50,13 @@ enum how {
 };
 
 enum {
+	ROOMS = 16,		/* on the stack of co_select_v */
+	SOLO_CASES = 64,	/* bits of a word */
 	DRAW_ONCE = 12,		/* 12! / 2^64: no bias to speak of */
 	AGAIN = INT_MIN + 1,	/* no code of anybody */
-	PICK_QUEUED = UINT32_MAX	/* in `pick`, once the looking is over */
+	PICK_QUEUED = UINT32_MAX	/* in `pick` of a kind with a table, once
+					   the looking is over */
 };
-
-static always_inline struct room *
-room(const struct select *s, uint32_t i)
-{
-	return (struct room *)(void *)s->cases[i].co__room;
-}
-
-static always_inline bool
-is_chan(const struct co_case *c)
-{
-	return c->co__kind == CO__CASE_RECV || c->co__kind == CO__CASE_SEND;
-}
-
-static always_inline const struct case_ops *
-table(const struct co_case *c)
-{
-	return c->co__kind < CO__CASE_TABLE ? NULL :
-	    (const struct case_ops *)c->co__kind;
-}
 
 /* --- chance --------------------------------------------------------------- */
 
@@ -106,7 +73,7 @@ random_step(uint64_t *state)
 
 /* The worker's own state; a thread that is not ours draws from a common one. */
 static always_inline uint64_t
-random_seed(struct self *self)
+random_draw(struct self *self)
 {
 	static uint64_t common;		/* [atomic] */
 	uint64_t seed;
@@ -115,240 +82,6 @@ random_seed(struct self *self)
 		return random_step(&self->worker->random);
 	seed = a_add_relaxed(&common, UINT64_C(0x9e3779b97f4a7c15));
 	return random_step(&seed);
-}
-
-/* --- the kinds without a table -------------------------------------------- */
-
-/* The lock of a locked kind, or NULL. */
-static always_inline struct lock *
-case_lock(struct co_case *c)
-{
-	const struct case_ops *ops;
-
-	if (likely(is_chan(c)))
-		return c->co__obj ? &((struct chan *)c->co__obj)->lock : NULL;
-	ops = table(c);
-	return ops && ops->lock ? ops->lock(c) : NULL;
-}
-
-static enum lock_rank
-case_rank(const struct co_case *c)
-{
-	return is_chan(c) ? LOCK_CHAN : table(c)->rank;
-}
-
-/*
- * Without the lock, so perhaps wrong; take looks again.  The race is meant,
- * hence no_sanitize: the queues are plain data otherwise.
- */
-__attribute__((no_sanitize("thread")))
-static bool
-chan_maybe(const struct co_case *c)
-{
-	const volatile struct chan *ch = c->co__obj;
-
-	if (ch->closed)
-		return true;
-	if (c->co__kind == CO__CASE_RECV)
-		return ch->count > 0 || ch->sendq.head;
-	return ch->recvq.head || ch->count < ch->limit || ch->unbounded;
-}
-
-static bool
-case_maybe(struct co_case *c)
-{
-	if (likely(is_chan(c)))
-		return chan_maybe(c);
-	return !table(c)->maybe || table(c)->maybe(c);
-}
-
-static always_inline bool
-case_take(struct co_case *c, struct case_taken *taken, bool solo)
-{
-	struct chan *ch = c->co__obj;
-
-	if (likely(c->co__kind == CO__CASE_RECV)) {
-		if (unlikely(!ch))
-			return false;
-		taken->status = chan_get(ch, c->co__slot, &taken->peer,
-		    solo);
-		return taken->status != -EAGAIN;
-	}
-	if (likely(c->co__kind == CO__CASE_SEND)) {
-		if (unlikely(!ch))
-			return false;
-		taken->status = chan_put(ch, c->co__slot, &taken->peer,
-		    solo);
-		return taken->status != -EAGAIN;
-	}
-	if (c->co__kind == CO__CASE_TIMEOUT)
-		return c->co__arg <= 0;
-	return table(c) && table(c)->take(c, taken);
-}
-
-/* No lock held.  The index, or -ENOMEM. */
-static always_inline int
-case_finish(struct select *s, int i, struct case_taken *taken)
-{
-	struct co_case *c = &s->cases[i];
-	struct chan *ch = c->co__obj;
-
-	if (unlikely(taken->status == -ENOMEM))
-		return -ENOMEM;
-	if (likely(c->co__kind == CO__CASE_RECV)) {
-		if (taken->peer)
-			chan_get_rest(ch, c->co__slot, taken->peer);
-		else if (unlikely(taken->status == -EPIPE))
-			memset(c->co__slot, 0, ch->size);
-	} else if (c->co__kind == CO__CASE_SEND) {
-		if (taken->peer)
-			chan_put_rest(ch, c->co__slot, taken->peer);
-	} else if (table(c) && table(c)->finish) {
-		table(c)->finish(c, taken);
-	}
-	if (c->co__status)
-		*c->co__status = taken->status;
-	return i;
-}
-
-/* A waker has chosen case i. */
-static always_inline int
-case_chosen(struct select *s, int i)
-{
-	struct co_case *c = &s->cases[i];
-	struct waiter *w = &room(s, i)->w;
-	int status = w->status;
-
-	if (c->co__kind == CO__CASE_RECV) {
-		if (unlikely(status == -EPIPE))
-			memset(c->co__slot, 0,
-			    ((struct chan *)c->co__obj)->size);
-	} else if (table(c) && table(c)->chosen) {
-		status = table(c)->chosen(c, w);
-	}
-	if (c->co__status)
-		*c->co__status = status;
-	return i;
-}
-
-static always_inline struct waitq *
-chan_queue(struct co_case *c)
-{
-	struct chan *ch = c->co__obj;
-
-	return c->co__kind == CO__CASE_RECV ? &ch->recvq : &ch->sendq;
-}
-
-/* Lock held, or a self-locking kind.  0, 1 or a negative errno: select.h. */
-static always_inline int
-case_enqueue(struct select *s, int i)
-{
-	struct co_case *c = &s->cases[i];
-	struct waiter *w = &room(s, i)->w;
-
-	w->task = s->t;
-	w->ticket = s->ticket;
-	w->slot = c->co__slot;
-	w->index = i;
-	w->status = 0;
-	w->multi = true;
-	if (likely(is_chan(c))) {
-		waitq_push(chan_queue(c), w);
-		return 0;
-	}
-	w->queued = false;
-	return table(c)->enqueue(c, w);
-}
-
-static always_inline void
-case_dequeue(struct select *s, int i)
-{
-	struct co_case *c = &s->cases[i];
-	struct waiter *w = &room(s, i)->w;
-
-	if (likely(is_chan(c)))
-		waitq_remove(chan_queue(c), w);
-	else
-		table(c)->dequeue(c, w);
-}
-
-/* --- all locks ------------------------------------------------------------ */
-
-/* Is the lock of case a to be taken before that of case b? */
-static bool
-lock_before(const struct select *s, uint32_t a, uint32_t b)
-{
-	enum lock_rank ra = case_rank(&s->cases[a]);
-	enum lock_rank rb = case_rank(&s->cases[b]);
-
-	return ra != rb ? ra < rb : (uintptr_t)room(s, a)->lock <
-	    (uintptr_t)room(s, b)->lock;
-}
-
-/* Shell's sort with Knuth's steps: for a few cases a plain insertion, and for
-   65,536 of them some millions of comparisons; it needs no stack. */
-static void
-sort_locks(struct select *s)
-{
-	uint32_t step = 1, k, at, i;
-
-	while (step < s->nlocks / 9)
-		step = 3 * step + 1;
-	for (; step > 0; step /= 3) {
-		for (k = step; k < s->nlocks; k++) {
-			i = room(s, k)->order;
-			for (at = k; at >= step && lock_before(s, i,
-			    room(s, at - step)->order); at -= step)
-				room(s, at)->order = room(s, at - step)->order;
-			room(s, at)->order = i;
-		}
-	}
-}
-
-/* The k-th lock in order, or NULL when it is the same as the one before. */
-static struct lock *
-lock_at(const struct select *s, uint32_t k)
-{
-	struct lock *l = room(s, room(s, k)->order)->lock;
-
-	return k > 0 && room(s, room(s, k - 1)->order)->lock == l ? NULL : l;
-}
-
-static void
-lock_all(struct select *s)
-{
-	struct lock *l;
-	uint32_t k;
-	int i;
-
-	s->nlocks = 0;
-	for (i = 0; i < s->n; i++) {
-		room(s, i)->lock = l = case_lock(&s->cases[i]);
-		if (l)
-			room(s, s->nlocks++)->order = (uint32_t)i;
-	}
-	sort_locks(s);
-	for (k = 0; k < s->nlocks; k++) {
-		if ((l = lock_at(s, k)) != NULL)
-			lock_take(l, case_rank(&s->cases[room(s, k)->order]));
-	}
-}
-
-static void
-unlock_all(struct select *s)
-{
-	const struct co_case *c;
-	struct lock *l;
-	uint32_t k;
-
-	for (k = s->nlocks; k-- > 0; ) {
-		if ((l = lock_at(s, k)) == NULL)
-			continue;
-		c = &s->cases[room(s, k)->order];
-		if (is_chan(c))
-			co__chan_check(c->co__obj);
-		lock_drop(l, case_rank(c));
-	}
 }
 
 /* --- looking -------------------------------------------------------------- */
@@ -363,10 +96,10 @@ look_at(struct select *s, uint32_t i, enum how how, struct case_taken *taken)
 	if (how == LOOK_SOLO)
 		return case_take(c, taken, true);
 	if (how == LOOK_LOCKED)
-		return room(s, i)->lock && case_take(c, taken, false);
+		return s->rooms[i].lock && case_take(c, taken, false);
 	l = case_lock(c);
-	if (!l)
-		return (!table(c) || !table(c)->lock) &&
+	if (!l)		/* no object there; or a self-locking kind, or none */
+		return !is_chan(c) && !(table(c) && table(c)->lock) &&
 		    case_take(c, taken, false);
 	if (!case_maybe(c))
 		return false;
@@ -388,19 +121,19 @@ static always_inline int
 look(struct select *s, struct self *self, enum how how,
     struct case_taken *taken)
 {
-	uint64_t draw = random_seed(self);
+	uint64_t chance = random_draw(self);
 	uint32_t n = (uint32_t)s->n, k, at, i;
 	unsigned __int128 m;
 
 	for (k = 0; k < n; k++) {
-		m = (unsigned __int128)draw * (n - k);
+		m = (unsigned __int128)chance * (n - k);
 		at = k + (uint32_t)(m >> 64);
-		draw = (uint64_t)m;
+		chance = (uint64_t)m;
 		if (unlikely(n > DRAW_ONCE))
-			draw = random_seed(self);
-		i = room(s, at)->pick;
-		room(s, at)->pick = room(s, k)->pick;
-		room(s, k)->pick = i;
+			chance = random_draw(self);
+		i = s->rooms[at].pick;
+		s->rooms[at].pick = s->rooms[k].pick;
+		s->rooms[k].pick = i;
 		if (look_at(s, i, how, taken))
 			return (int)i;
 	}
@@ -409,38 +142,33 @@ look(struct select *s, struct self *self, enum how how,
 
 /* --- waiting -------------------------------------------------------------- */
 
-/* Queues the cases of one sort; 0, or what the first gave that could not be. */
-static always_inline int
+/*
+ * Queues the cases of one sort; 0, or what the first gave that could not be.
+ * Channels can always be.
+ */
+static int
 enqueue_sort(struct select *s, bool locked)
 {
 	struct co_case *c;
 	int i, code = 0;
-	bool mine;
 
-	for (i = 0; i < s->n && !code; i++) {
+	for (i = 0; i < s->n; i++) {
 		c = &s->cases[i];
-		if (likely(is_chan(c)))
-			mine = locked && c->co__obj;
-		else
-			mine = table(c) && !table(c)->lock == !locked &&
-			    (!locked || case_lock(c));
-		if (!mine)
+		if (likely(is_chan(c))) {
+			if (locked && c->co__obj)
+				waitq_push(chan_queue(c), case_waiter(s, i));
 			continue;
-		code = case_enqueue(s, i);
+		}
+		if (!table(c) || !table(c)->lock != !locked || code)
+			continue;
+		if (locked && !table(c)->lock(c))
+			continue;
+		case_waiter(s, i)->queued = false;
+		code = table(c)->enqueue(c, &s->rooms[i].w);
 		if (likely(!code))
-			room(s, i)->pick = PICK_QUEUED;
+			s->rooms[i].pick = PICK_QUEUED;
 	}
 	return code;
-}
-
-static void
-enqueue_begin(struct select *s)
-{
-	int i;
-
-	s->ticket = wait_begin(s->t, WAIT_SELECT, s->cases);
-	for (i = 0; i < s->n; i++)
-		room(s, i)->pick = 0;
 }
 
 /* Leaves all queues; case `but` was taken off its queue by its waker. */
@@ -449,75 +177,132 @@ dequeue_all(struct select *s, int but)
 {
 	struct self *self = self_get();
 	bool solo = solo_enter(self);
+	struct co_case *c;
 	struct lock *l;
 	int i;
 
 	for (i = 0; i < s->n; i++) {
-		if (room(s, i)->pick != PICK_QUEUED || i == but)
+		c = &s->cases[i];
+		if (i == but || (likely(is_chan(c)) ? !c->co__obj :
+		    !table(c) || s->rooms[i].pick != PICK_QUEUED))
 			continue;
-		l = solo ? NULL : case_lock(&s->cases[i]);
+		l = likely(solo) ? NULL : case_lock(c);
 		if (l)
-			lock_take(l, case_rank(&s->cases[i]));
-		case_dequeue(s, i);
+			lock_take(l, case_rank(c));
+		if (likely(is_chan(c)))
+			waitq_remove(chan_queue(c), &s->rooms[i].w);
+		else
+			table(c)->dequeue(c, &s->rooms[i].w);
 		if (l)
-			lock_drop(l, case_rank(&s->cases[i]));
+			lock_drop(l, case_rank(c));
 	}
-	if (solo)
+	if (likely(solo))
 		solo_leave(self);
 }
 
 /*
- * The locked kinds have been queued; code says how that ended.  The index of
- * the case that was chosen, a negative code, or AGAIN.
+ * All that could be has been queued; code says whether that was all.  The
+ * index of the case that was chosen, a negative code, or AGAIN.
  */
 static noinline int
 sleep_until_chosen(struct select *s, int code)
 {
 	co_time until = CO_FOREVER;
 
-	if (!code && s->tables)
-		code = enqueue_sort(s, false);
 	if (unlikely(code) && wait_cancel(s->t, s->ticket)) {
 		dequeue_all(s, -1);
 		return code > 0 ? AGAIN : code;
 	}
-	if (s->timeout >= 0)
+	if (unlikely(s->timeout >= 0))
 		until = co__time_after(s->cases[s->timeout].co__arg);
 	code = wait_park_raw(s->t, until);
 	dequeue_all(s, code);
-	if (code >= 0)
-		return case_chosen(s, code);
+	if (likely(code >= 0)) {
+		case_chosen(&s->cases[code], &s->rooms[code].w);
+		return code;
+	}
 	return code == WAIT_UNTIL ? s->timeout : code;
 }
 
-/* --- select --------------------------------------------------------------- */
+/* --- any cases, beside any threads ---------------------------------------- */
 
-static always_inline int
+/* Case i is no channel: notes what it is.  True: a timeout that has passed. */
+static bool
+note_kind(struct select *s, int i)
+{
+	const struct co_case *c = &s->cases[i];
+
+	if (c->co__kind == CO__CASE_TIMEOUT) {
+		if (s->timeout < 0 || c->co__arg <
+		    s->cases[s->timeout].co__arg)
+			s->timeout = i;
+		return c->co__arg <= 0;
+	}
+	if (c->co__kind == CO__CASE_OTHERWISE) {
+		if (s->otherwise < 0)
+			s->otherwise = i;
+	} else if (c->co__kind >= CO__CASE_TABLE) {
+		s->tables = true;
+	}
+	return false;
+}
+
+/* What there is among the cases, and the permutation to begin with. */
+static void
+sort_out(struct select *s)
+{
+	int i;
+
+	s->otherwise = s->timeout = -1;
+	for (i = 0; i < s->n; i++) {
+		s->rooms[i].pick = (uint32_t)i;
+		if (!is_chan(&s->cases[i]))
+			note_kind(s, i);
+	}
+}
+
+/* Opens the wait and queues the locked kinds: all locks are held, or solo. */
+static int
+enqueue_locked(struct select *s)
+{
+	int i;
+
+	s->ticket = wait_begin(s->t, WAIT_SELECT, s->cases);
+	for (i = 0; i < s->n; i++)
+		s->rooms[i].pick = 0;
+	return enqueue_sort(s, true);
+}
+
+static int
 select_once(struct select *s)
 {
 	struct case_taken taken = { 0, NULL, NULL };
 	struct self *self = self_get();
-	bool solo = solo_enter(self), all = false;
+	bool solo = solo_enter(self);
 	int i, code = 0;
 
-	i = look(s, self, solo ? LOOK_SOLO : LOOK_EACH, &taken);
-	if (i < 0 && !solo) {
-		lock_all(s);
-		all = true;
-		i = look(s, self, LOOK_LOCKED, &taken);
-	}
-	if (i < 0 && s->otherwise < 0) {
-		enqueue_begin(s);
-		code = enqueue_sort(s, true);
+	i = solo ? look(s, self, LOOK_SOLO, &taken) :
+	    look(s, self, LOOK_EACH, &taken);
+	if (i < 0) {
+		if (!solo) {
+			co__select_lock(s);
+			i = look(s, self, LOOK_LOCKED, &taken);
+		}
+		if (i < 0 && s->otherwise < 0)
+			code = enqueue_locked(s);
+		if (!solo)
+			co__select_unlock(s);
 	}
 	if (solo)
 		solo_leave(self);
-	else if (all)
-		unlock_all(s);
-	if (i >= 0)
-		return case_finish(s, i, &taken);
+	if (i >= 0) {
+		code = case_finish(&s->cases[i], &taken);
+		return code < 0 ? code : i;
+	}
 	if (s->otherwise >= 0)
 		return s->otherwise;
+	if (!code && s->tables)
+		code = enqueue_sort(s, false);
 	return sleep_until_chosen(s, code);
 }
 
@@ -552,59 +337,161 @@ open_all(struct select *s)
 	return 0;
 }
 
-/* What there is among the cases, and the permutation to begin with. */
-static always_inline void
-sort_out(struct select *s)
+static noinline int
+select_any(struct select *s)
 {
-	const struct co_case *c;
-	int i;
+	int code;
 
+	sort_out(s);
+	if (s->otherwise < 0) {
+		code = wait_check(s->t);
+		if (unlikely(code))
+			return code;
+	}
+	if (s->tables) {
+		code = open_all(s);
+		if (unlikely(code < 0))
+			return code;
+	}
+	while ((code = select_once(s)) == AGAIN)
+		sort_out(s);
+	if (s->tables)
+		shut_all(s, s->n);
+	return code;
+}
+
+/* --- alone, and channels only --------------------------------------------- */
+
+/*
+ * Could somebody in q be claimed?  Whose claim is void is thrown out: nobody
+ * else looks at the queue in this section.
+ */
+static always_inline bool
+claimable(struct waitq *q)
+{
+	struct waiter *w;
+
+	while ((w = q->head) != NULL) {
+		if (likely(a_load_relaxed(&w->task->park) == w->ticket))
+			return true;
+		waitq_remove(q, w);
+	}
+	return false;
+}
+
+static always_inline bool
+chan_ready(const struct co_case *c)
+{
+	struct chan *ch = c->co__obj;
+
+	if (unlikely(!ch))
+		return false;
+	if (likely(c->co__kind == CO__CASE_RECV))
+		return ch->count > 0 || claimable(&ch->sendq) || ch->closed;
+	return ch->count < ch->limit || claimable(&ch->recvq) ||
+	    ch->closed || ch->unbounded;
+}
+
+/* The number of one of the bits of `ready`, each with the same chance. */
+static always_inline int
+draw(uint64_t ready, struct self *self)
+{
+	uint64_t rest = ready & (ready - 1);
+	uint32_t n = 1;
+
+	if (rest) {
+		for (; rest; rest &= rest - 1)
+			n++;
+		n = (uint32_t)((random_draw(self) >> 32) * n >> 32);
+		while (n--)
+			ready &= ready - 1;
+	}
+	return __builtin_ctzll(ready);
+}
+
+/* In a section of self, which it leaves; at most SOLO_CASES cases. */
+static always_inline int
+select_solo(struct select *s, struct self *self)
+{
+	struct case_taken taken = { 0, NULL, NULL };
+	uint64_t ready = 0;
+	int i, code;
+
+	s->otherwise = s->timeout = -1;
 	for (i = 0; i < s->n; i++) {
-		c = &s->cases[i];
-		room(s, i)->pick = (uint32_t)i;
-		if (likely(is_chan(c)))
-			continue;
-		if (c->co__kind == CO__CASE_TIMEOUT) {
-			if (s->timeout < 0 || c->co__arg <
-			    s->cases[s->timeout].co__arg)
-				s->timeout = i;
-		} else if (c->co__kind == CO__CASE_OTHERWISE) {
-			if (s->otherwise < 0)
-				s->otherwise = i;
-		} else if (c->co__kind >= CO__CASE_TABLE) {
-			s->tables = true;
+		if (likely(is_chan(&s->cases[i])))
+			ready |= (uint64_t)chan_ready(&s->cases[i]) << i;
+		else if (note_kind(s, i))
+			ready |= UINT64_C(1) << i;
+	}
+	if (unlikely(s->tables)) {
+		solo_leave(self);
+		return select_any(s);
+	}
+	if (ready) {
+		i = draw(ready, self);
+		(void)case_take(&s->cases[i], &taken, true);
+		solo_leave(self);
+		code = case_finish(&s->cases[i], &taken);
+		return unlikely(code < 0) ? code : i;
+	}
+	if (s->otherwise < 0) {
+		s->ticket = wait_begin(s->t, WAIT_SELECT, s->cases);
+		for (i = 0; i < s->n; i++) {
+			struct co_case *c = &s->cases[i];
+
+			if (likely(is_chan(c)) && likely(c->co__obj != NULL))
+				waitq_push(chan_queue(c), case_waiter(s, i));
 		}
 	}
+	solo_leave(self);
+	return s->otherwise >= 0 ? s->otherwise : sleep_until_chosen(s, 0);
+}
+
+EXPORT int
+co__select(struct co_case *cases, int n, struct co__room *rooms)
+{
+	struct self *self;
+	struct select s;
+
+	s.cases = cases;
+	s.rooms = (struct room *)(void *)rooms;
+	s.n = n;
+	s.tables = false;
+	s.t = task_self();
+	if (unlikely(!s.t))
+		return -ENOMEM;
+	self = self_get();
+	if (likely(n <= SOLO_CASES) && likely(!a_load_relaxed(&s.t->ended)) &&
+	    likely(solo_enter(self)))
+		return select_solo(&s, self);
+	return select_any(&s);
+}
+
+static noinline int
+select_many(struct co_case *cases, int n)
+{
+	struct co__room *rooms;
+	int code;
+
+	rooms = chaos_fail() ? NULL : malloc((size_t)n * sizeof(*rooms));
+	if (!rooms)
+		return -ENOMEM;
+	code = co__select(cases, n, rooms);
+	free(rooms);
+	return code;
 }
 
 EXPORT int
 co_select_v(struct co_case *cases, int n)
 {
-	struct select s = { .cases = cases, .n = n, .otherwise = -1,
-	    .timeout = -1 };
-	int code;
+	struct co__room rooms[ROOMS];
 
 	if (unlikely(n < 0) || unlikely(!cases && n > 0))
 		return -EINVAL;
-	s.t = task_self();
-	if (unlikely(!s.t))
-		return -ENOMEM;
-	sort_out(&s);
-	if (s.otherwise < 0) {
-		code = wait_check(s.t);
-		if (unlikely(code))
-			return code;
-	}
-	if (unlikely(s.tables)) {
-		code = open_all(&s);
-		if (code < 0)
-			return code;
-	}
-	while (unlikely((code = select_once(&s)) == AGAIN))
-		sort_out(&s);
-	if (unlikely(s.tables))
-		shut_all(&s, n);
-	return code;
+	if (unlikely(n > ROOMS))
+		return select_many(cases, n);
+	return co__select(cases, n, rooms);
 }
 
 EXPORT struct co_case

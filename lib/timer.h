@@ -52,7 +52,7 @@ int timers_expire(struct timers *h, co_time now, void (*wake)(struct task *),
     void (*end)(struct co_scope *));
 
 /* A scope's timer, in co__timer_state. */
-enum { SCOPE_TIMER_NONE, SCOPE_TIMER_ARMED, SCOPE_TIMER_FIRING,
-	SCOPE_TIMER_FIRED };
+enum { SCOPE_TIMER_NONE, SCOPE_TIMER_ARMING, SCOPE_TIMER_ARMED,
+	SCOPE_TIMER_FIRING, SCOPE_TIMER_FIRED };
 
 #endif

@@ -116,7 +116,7 @@ serve_timers(struct worker *w, struct worker *of)
 	int n = timers_expire(&of->timers, w->now, wake_sleeper,
 	    w->rt->hooks->scope_expired);
 
-	w->stats.timers += (uint64_t)n;
+	stat_add(w, timers, n);
 }
 
 static void
@@ -127,7 +127,7 @@ serve_own(struct worker *w)
 		serve_timers(w, w);
 	if (w->now - w->polled >= CO_US(100)) {
 		w->polled = w->now;
-		w->stats.polls++;
+		stat_add(w, polls, 1);
 		w->rt->reactor->poll(w->reactor, 0);
 	}
 }
@@ -153,8 +153,8 @@ try_victim(struct worker *w, struct worker *v, co_time now)
 	l->at = 0;
 	got = runq_steal(&w->runq, &v->runq, STEAL_MOST);
 	if (got) {
-		w->stats.steals++;
-		w->stats.stolen += (uint64_t)got;
+		stat_add(w, steals, 1);
+		stat_add(w, stolen, got);
 		a_store_relaxed(&v->help_gap, 0);
 	}
 	return got;
@@ -309,7 +309,7 @@ nod_off(struct worker *w)
 	w->now = os_now();
 	if (likely(may_sleep(w))) {			/* S3 */
 		wait = sleep_time(w, &watching);
-		w->stats.sleeps++;
+		stat_add(w, sleeps, 1);
 		rt->reactor->poll(w->reactor, wait);
 	}
 	claim_sleeper(w);	/* unless somebody woke us */

@@ -45,9 +45,12 @@ struct look {			/* what a thief saw of a victim */
 };
 
 struct worker_stats {		/* [owner; read by anybody] */
-	uint64_t switches, spawned, ended, stolen, steals, parks, polls,
-	    sleeps, timers;
+	uint64_t spawned, ended, steals, stolen, sleeps, polls, timers;
 };
+
+/* Plain stores that others may read. */
+#define stat_add(w, field, n) \
+	a_store_relaxed(&(w)->stats.field, (w)->stats.field + (uint64_t)(n))
 
 struct worker {
 	struct self self;		/* first: self_get()->worker's own */
@@ -76,6 +79,8 @@ struct worker {
 	struct look *looks;		/* [owner] what it saw of the others */
 	struct reactor *reactor;	/* [const] */
 	struct os_thread thread;	/* [runtime.c] */
+	int64_t flat;			/* [owner; read at the end] children of
+					   the root scope: begun less ended */
 	struct worker_stats stats;
 	/* Touched by others. */
 	uint32_t asleep cache_aligned;	/* [atomic] 1: in its reactor's poll,

@@ -58,7 +58,7 @@ struct test {
 	struct test *next;	/* in the order of the file */
 	/* Options, after the name: TEST(x, .seconds = 120). */
 	int seconds;		/* 0: 60 */
-	bool only_by_name;	/* when an argument of the program names it */
+	bool only_by_name;	/* when an argument is its whole name */
 	bool leaves_threads;	/* on purpose, at its end */
 	bool leaves_fds;
 	int signal;		/* it must end by this signal, e.g. SIGABRT */

@@ -67,8 +67,12 @@ struct co_case {
 	void *co__slot;		/* the value to send, or where it goes */
 	int *co__status;	/* NULL, or where 0 or -EPIPE goes */
 	int64_t co__arg;	/* a duration, descriptor, signal, ... */
-	uintptr_t co__own[2];	/* as the kind likes */
-	uint64_t co__room[9];	/* its place in a queue while it waits */
+	uintptr_t co__own[1];	/* as the kind likes */
+};
+
+/* A case's place in a queue, while the select waits. */
+struct co__room {
+	uint64_t co__words[9];
 };
 
 enum {
@@ -81,8 +85,10 @@ enum {
  * returns its index.  The choice among those that are ready on entry is
  * uniform; after that the first to become ready wins.  Negative: the code of
  * the scope that ended; -EINVAL: n < 0, or no cases where n > 0; -ENOMEM.
+ * More than 16 cases take memory from malloc; co_select takes none.
  */
 int co_select_v(struct co_case *cases, int n);
+int co__select(struct co_case *cases, int n, struct co__room *rooms);
 
 /* The members that the kinds share; the rest need not be set. */
 static inline struct co_case
@@ -94,7 +100,6 @@ co__case(uintptr_t kind, void *obj, void *slot, int *status)
 	c.co__obj = obj;
 	c.co__slot = slot;
 	c.co__status = status;
-	c.co__arg = 0;
 	return c;
 }
 
@@ -114,8 +119,9 @@ co__on_send(void *ch, void *value, int *status)
 static inline struct co_case
 co_on_timeout(co_time duration)
 {
-	struct co_case c = co__case(CO__CASE_TIMEOUT, NULL, NULL, NULL);
+	struct co_case c;
 
+	c.co__kind = CO__CASE_TIMEOUT;
 	c.co__arg = duration;
 	return c;
 }
@@ -125,7 +131,10 @@ co_on_timeout(co_time duration)
 static inline struct co_case
 co__otherwise(void)
 {
-	return co__case(CO__CASE_OTHERWISE, NULL, NULL, NULL);
+	struct co_case c;
+
+	c.co__kind = CO__CASE_OTHERWISE;
+	return c;
 }
 
 /* The task has ended; when taken, it is joined.  result may be NULL. */
@@ -214,14 +223,17 @@ struct co_case co_on_event(struct co_event *e);
 		for (__typeof__(T) v; co__chan_recv((void *)c, &v) == 0; )
 
 /*
- * co_select(case, ...): co_select_v with the cases as arguments.  The first
- * element only makes the list grammatical when there are none.
+ * co_select(case, ...): co_select_v with the cases as arguments, and with room
+ * for them on the caller's stack.
  */
-#define co_select(...)	CO__SELECT(CO__UNIQUE(co__cases), __VA_ARGS__)
-#define CO__SELECT(list, ...)	CO__SELECT2(list, __VA_ARGS__)
-#define CO__SELECT2(list, ...) __extension__ ({ \
-	struct co_case list[] = { co__otherwise(), __VA_ARGS__ }; \
-	co_select_v(list + 1, (int)(sizeof list / sizeof list[0]) - 1); })
+#define co_select(...) \
+	CO__SELECT(CO__UNIQUE(co__cases), CO__UNIQUE(co__rooms), __VA_ARGS__)
+#define CO__SELECT(cases, rooms, ...)	CO__SELECT2(cases, rooms, __VA_ARGS__)
+#define CO__SELECT2(cases, rooms, ...) __extension__ ({ \
+	struct co_case cases[] = { __VA_ARGS__ }; \
+	struct co__room rooms[sizeof cases / sizeof(struct co_case) + 1]; \
+	co__select(cases, (int)(sizeof cases / sizeof(struct co_case)), \
+	    rooms); })
 
 /*
  * co_on_recv(ch, &x [, &status]), co_on_send(ch, value [, &status]),

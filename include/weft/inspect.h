@@ -39,7 +39,8 @@ int co_stats_get(struct co_stats *ret);
 /*
  * Writes a line or two for each coroutine of every runtime: id, name, state,
  * what it waits for and since when, where it was spawned and by whom.  From
- * any thread; does not wait; runs no user code and takes no lock of weft.
+ * any thread; does not wait; runs no user code, allocates nothing, and takes no
+ * lock that a coroutine needs.
  * 0; -EINVAL: to is NULL; -EIO: it could not be written.
  */
 int co_dump(FILE *to);

@@ -35,7 +35,8 @@ struct co_scope {
 	unsigned failures;	/* children that returned < 0 */
 	/* The rest belongs to the library. */
 	int co__ended;		/* code that waits inside give; 0: none */
-	unsigned char co__policy, co__shield, co__left, co__open, co__hit;
+	unsigned char co__policy, co__shield, co__left, co__open, co__hit,
+	    co__flat;
 	struct co_scope *co__outer;
 	void *co__owner;
 	void *co__children[2];

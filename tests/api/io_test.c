@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * io_test.c - reading, writing, waiting and closing.
+ */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <weft/io.h>
+#include <weft/scope.h>
+
+static int fds[2];
+
+static void
+make_pair(int fd[2])
+{
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
+	    0);
+}
+
+static void
+make_pipe(int fd[2])
+{
+	ck_assert_int_eq(pipe2(fd, O_CLOEXEC), 0);
+}
+
+static void
+close_pair(int fd[2])
+{
+	test_result(co_close(fd[0]), 0);
+	test_result(co_close(fd[1]), 0);
+}
+
+/* --- the plain calls ------------------------------------------------------ */
+
+static int
+write_later(void *arg)
+{
+	test_result(co_sleep(CO_MS(5)), 0);
+	test_result(co_write(*(int *)arg, "hello", 5), 5);
+	return 0;
+}
+
+static int
+read_what_comes_later(void *arg)
+{
+	char buf[16];
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 2; i++) {
+		if (i == 0)
+			make_pair(fds);
+		else
+			make_pipe(fds);
+		co_spawn(write_later, &fds[1]);
+		test_result(co_read(fds[0], buf, sizeof buf), 5);
+		ck_assert_int_eq(memcmp(buf, "hello", 5), 0);
+		ck_assert(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
+		test_result(co_close(fds[1]), 0);
+		test_result(co_read(fds[0], buf, sizeof buf), 0);
+		test_result(co_read(fds[0], buf, sizeof buf), 0);
+		test_result(co_close(fds[0]), 0);
+		test_result(co_read(fds[0], buf, sizeof buf), -EBADF);
+		test_result(co_close(fds[0]), -EBADF);
+	}
+	test_result(co_read(-1, buf, 1), -EBADF);
+	test_result(co_read(1000000000, buf, 1), -EMFILE);
+	return 0;
+}
+
+TEST(read_waits_for_bytes_and_gives_0_at_the_end)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, read_what_comes_later, NULL), 0);
+}
+
+static int
+vectors(void *arg)
+{
+	char a[3], b[4];
+	struct iovec in[] = { { a, 3 }, { b, 4 } };
+	struct iovec out[] = { { (char[]){ "ab" }, 2 }, { (char[]){ "cdefg" },
+	    5 } };
+
+	(void)arg;
+	make_pair(fds);
+	test_result(co_writev(fds[1], out, 2), 7);
+	test_result(co_readv(fds[0], in, 2), 7);
+	ck_assert_int_eq(memcmp(a, "abc", 3), 0);
+	ck_assert_int_eq(memcmp(b, "defg", 4), 0);
+	test_result(co_writev(fds[1], out, -1), -EINVAL);
+	test_result(co_readv(fds[0], in, 0), 0);
+	test_result(co_read(fds[0], a, 0), 0);
+	test_result(co_write(fds[0], a, 0), 0);
+	close_pair(fds);
+	return 0;
+}
+
+TEST(vectors_and_nothing_at_all)
+{
+	test_result(test_run(1, vectors, NULL), 0);
+}
+
+/* --- much ----------------------------------------------------------------- */
+
+enum { MUCH = 16 << 20 };
+
+static uint32_t
+sum(uint32_t s, const unsigned char *p, size_t n)
+{
+	while (n-- > 0)
+		s = s * 31 + *p++;
+	return s;
+}
+
+static int
+write_much(void *arg)
+{
+	size_t n = test_count(MUCH, 4 * (size_t)MUCH), i;
+	unsigned char *p = malloc(n);
+
+	for (i = 0; i < n; i++)
+		p[i] = (unsigned char)(i * 7 + i / 4096);
+	test_result(co_write_full(fds[1], p, n), (ssize_t)n);
+	*(uint32_t *)arg = sum(0, p, n);
+	free(p);
+	return co_close(fds[1]);
+}
+
+static int
+read_much(void *arg)
+{
+	unsigned char buf[3000];
+	uint32_t want = 0, got = 0;
+	struct co_task t;
+	bool is_pipe = arg != NULL;
+	ssize_t n;
+
+	if (is_pipe)
+		make_pipe(fds);
+	else
+		make_pair(fds);
+	test_result(co_fork(&t, write_much, &want), 0);
+	while ((n = co_read(fds[0], buf, sizeof buf)) > 0)
+		got = sum(got, buf, (size_t)n);
+	test_result(n, 0);
+	test_result(co_join(&t), 0);
+	ck_assert_uint_eq(got, want);
+	return co_close(fds[0]);
+}
+
+TEST(a_lot_of_bytes_arrive_in_order)
+{
+	FOR_WORKERS(w) {
+		test_result(test_run(w, read_much, NULL), 0);
+		test_result(test_run(w, read_much, "a pipe"), 0);
+	}
+}
+
+static int
+byte_by_byte(void *arg)
+{
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 50; i++) {
+		test_result(co_write(fds[1], &(char){ (char)i }, 1), 1);
+		co_sleep(CO_US(100));
+	}
+	return co_close(fds[1]);
+}
+
+static int
+read_exactly(void *arg)
+{
+	char buf[40];
+
+	(void)arg;
+	make_pair(fds);
+	co_spawn(byte_by_byte, NULL);
+	test_result(co_read_full(fds[0], buf, 40), 40);
+	ck_assert_int_eq(buf[39], 39);
+	test_result(co_read_full(fds[0], buf, 40), 10);
+	test_result(co_read_full(fds[0], buf, 40), 0);
+	return co_close(fds[0]);
+}
+
+TEST(read_full_is_short_only_at_the_end)
+{
+	test_result(test_run(2, read_exactly, NULL), 0);
+}
+
+/* --- one descriptor, many coroutines -------------------------------------- */
+
+static int got_one;
+
+static int
+read_one(void *arg)
+{
+	char c;
+
+	(void)arg;
+	test_result(co_read(fds[0], &c, 1), 1);
+	__atomic_add_fetch(&got_one, 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+static int
+many_readers(void *arg)
+{
+	struct co_scope s;
+	int i;
+
+	(void)arg;
+	got_one = 0;
+	make_pair(fds);
+	co_scope(s) {
+		for (i = 0; i < 100; i++)
+			co_spawn(read_one, NULL);
+		co_sleep(CO_MS(2));
+		for (i = 0; i < 100; i++)
+			test_result(co_write(fds[1], "x", 1), 1);
+	}
+	test_result(s.status, 0);
+	ck_assert_int_eq(got_one, 100);
+	close_pair(fds);
+	return 0;
+}
+
+TEST(any_number_may_wait_on_one_descriptor)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, many_readers, NULL), 0);
+}
+
+static int
+echo(void *arg)
+{
+	char buf[64];
+	ssize_t n;
+
+	while ((n = co_read(*(int *)arg, buf, sizeof buf)) > 0)
+		test_result(co_write_full(*(int *)arg, buf, (size_t)n), n);
+	return (int)n;
+}
+
+struct talk {
+	int fd[2];
+	int rounds;
+};
+
+static int
+talk(void *arg)
+{
+	struct talk *t = arg;
+	char buf[64] = { 0 };
+	int i;
+
+	for (i = 0; i < t->rounds; i++) {
+		buf[0] = (char)i;
+		test_result(co_write_full(t->fd[1], buf, 64), 64);
+		buf[0] = 0;
+		test_result(co_read_full(t->fd[1], buf, 64), 64);
+		ck_assert_int_eq(buf[0], (char)i);
+	}
+	return co_close(t->fd[1]);
+}
+
+static int
+many_talks(void *arg)
+{
+	static struct talk t[50];
+	int i, rounds = (int)test_count(500, 20000);
+
+	(void)arg;
+	for (i = 0; i < 50; i++) {
+		make_pair(t[i].fd);
+		t[i].rounds = rounds;
+		co_spawn(echo, &t[i].fd[0]);
+		co_spawn(talk, &t[i]);
+	}
+	return 0;
+}
+
+static int
+run_talks(void *arg)
+{
+	struct co_scope s;
+
+	co_scope(s)
+		many_talks(arg);
+	return s.status;
+}
+
+TEST(many_conversations_lose_nothing, .leaves_fds = true)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, run_talks, NULL), 0);
+}
+
+/* --- closing -------------------------------------------------------------- */
+
+static int left;
+
+static int
+wait_until_closed(void *arg)
+{
+	char c;
+
+	switch ((int)(intptr_t)arg % 4) {
+	case 0:
+		test_result(co_read(fds[0], &c, 1), -EBADF);
+		break;
+	case 1:
+		test_result(co_wait_fd(fds[0], CO_READ), -EBADF);
+		break;
+	case 2:
+		test_result(co_recv(fds[0], &c, 1, 0), -EBADF);
+		break;
+	default:
+		test_result(co_select(co_on_readable(fds[0], &(int){ 0 })), 0);
+	}
+	left++;
+	return 0;
+}
+
+static int
+close_under_waiters(void *arg)
+{
+	struct co_scope s;
+	int i, other = -1;
+
+	(void)arg;
+	make_pair(fds);
+	left = 0;
+	co_scope(s) {
+		for (i = 0; i < 8; i++)
+			co_spawn(wait_until_closed, (void *)(intptr_t)i);
+		co_sleep(CO_MS(2));
+		test_result(co_close(fds[0]), 0);
+		test_result(co_close(fds[0]), -EBADF);
+		/* With one worker nobody has left yet. */
+		other = dup(fds[1]);
+		ck_assert_int_ne(other, fds[0]);
+		test_result(co_read(fds[0], &(char){ 0 }, 1), -EBADF);
+	}
+	test_result(s.status, 0);
+	ck_assert_int_eq(left, 8);
+	ck_assert_int_eq(fcntl(fds[0], F_GETFD), -1);
+	test_result(co_close(other), 0);
+	return co_close(fds[1]);
+}
+
+TEST(close_wakes_all_and_keeps_the_number_until_they_left)
+{
+	test_result(test_run(1, close_under_waiters, NULL), 0);
+}
+
+static int
+close_soon(void *arg)
+{
+	int i, n = (int)((intptr_t)arg % 50);
+
+	for (i = 0; i < n; i++)
+		co_yield();
+	return co_close(fds[0]);
+}
+
+static int
+close_races(void *arg)
+{
+	int i, n = (int)test_count(2000, 100000);
+	struct co_scope s;
+	char c;
+
+	(void)arg;
+	for (i = 0; i < n; i++) {
+		if (i % 2)
+			make_pair(fds);
+		else
+			make_pipe(fds);
+		co_scope(s) {
+			co_spawn(close_soon, (void *)(intptr_t)i);
+			test_result(co_read(fds[0], &c, 1), -EBADF);
+		}
+		test_result(s.status, 0);
+		test_result(co_close(fds[1]), 0);
+	}
+	return 0;
+}
+
+TEST(close_against_read_ends_the_read)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, close_races, NULL), 0);
+}
+
+/* --- closed behind our back ----------------------------------------------- */
+
+static int
+write_x(void *arg)
+{
+	(void)arg;
+	return co_write(fds[1], "x", 1) == 1 ? 0 : -EIO;
+}
+
+static int
+plain_close(void *arg)
+{
+	int i, first = -1, n = (int)test_count(200, 2000);
+	struct co_scope s;
+	char c;
+
+	(void)arg;
+	for (i = 0; i < n; i++) {
+		if (i % 3 == 0)
+			make_pipe(fds);
+		else
+			make_pair(fds);
+		if (first < 0)
+			first = fds[0];
+		ck_assert_int_eq(fds[0], first);
+		co_scope(s) {
+			if (i % 2)
+				co_spawn(write_x, NULL);
+			else
+				test_result(co_write(fds[1], "x", 1), 1);
+			test_result(co_read(fds[0], &c, 1), 1);
+		}
+		test_result(s.status, 0);
+		close(fds[0]);
+		close(fds[1]);
+		test_result(co_read(fds[0], &c, 1), -EBADF);
+	}
+	return 0;
+}
+
+TEST(a_number_that_was_closed_by_others_is_looked_at_anew)
+{
+	FOR_WORKERS(w)
+		if (w <= 2)
+			test_result(test_run(w, plain_close, NULL), 0);
+}
+
+static int
+trusted_then_closed(void *arg)
+{
+	struct co_scope s;
+	int i, k;
+	char c[2];
+
+	(void)arg;
+	for (k = 0; k < 3; k++) {
+		make_pair(fds);
+		for (i = 0; i < 40; i++) {
+			co_scope(s) {
+				co_spawn(write_x, NULL);
+				test_result(co_read(fds[0], c, 2), 1);
+			}
+		}
+		close(fds[0]);
+		close(fds[1]);
+	}
+	return 0;
+}
+
+TEST(what_was_learned_of_a_descriptor_does_not_hang_its_successor)
+{
+	test_result(test_run(1, trusted_then_closed, NULL), 0);
+	test_result(test_run(2, trusted_then_closed, NULL), 0);
+}
+
+/* --- duplicates ----------------------------------------------------------- */
+
+static int
+duplicates(void *arg)
+{
+	struct co_scope s;
+	int copy, other[2];
+	char c;
+
+	(void)arg;
+	make_pair(fds);
+	co_scope(s) {
+		co_spawn(write_x, NULL);
+		test_result(co_read(fds[0], &c, 1), 1);
+	}
+	copy = fcntl(fds[0], F_DUPFD_CLOEXEC, 100);
+	test_result(co_close(fds[0]), 0);
+	/* Events for the old file come still; nobody must get them. */
+	test_result(co_write(fds[1], "stranger", 8), 8);
+	make_pair(other);
+	ck_assert_int_eq(other[0], fds[0]);
+	co_timeout(CO_MS(30))
+		test_result(co_read(other[0], &c, 1), -ETIMEDOUT);
+	test_result(co_write(other[1], "y", 1), 1);
+	test_result(co_read(other[0], &c, 1), 1);
+	ck_assert_int_eq(c, 'y');
+	close_pair(other);
+	test_result(co_read(copy, &c, 1), 1);
+	ck_assert_int_eq(c, 's');
+	test_result(co_close(copy), 0);
+	return co_close(fds[1]);
+}
+
+TEST(events_of_a_duplicate_reach_no_stranger)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, duplicates, NULL), 0);
+}
+
+/* --- cancelling ----------------------------------------------------------- */
+
+static int
+deadlines(void *arg)
+{
+	co_time start;
+	char c;
+
+	(void)arg;
+	make_pair(fds);
+	start = co_now();
+	co_timeout(CO_MS(20))
+		test_result(co_read(fds[0], &c, 1), -ETIMEDOUT);
+	test_between(co_now() - start, CO_MS(20), CO_SEC(2));
+	test_result(co_write(fds[1], "x", 1), 1);
+	co_timeout(0)
+		test_result(co_read(fds[0], &c, 1), -ETIMEDOUT);
+	test_result(co_read(fds[0], &c, 1), 1);
+	close_pair(fds);
+	return 0;
+}
+
+TEST(a_deadline_ends_a_read_and_takes_nothing)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, deadlines, NULL), 0);
+	test_result(deadlines(NULL), 0);	/* a plain thread */
+}
+
+static int
+blocked_writer(void *arg)
+{
+	static char buf[1 << 20];
+
+	(void)arg;
+	test_result(co_write_full(fds[1], buf, sizeof buf), -EPIPE);
+	return 0;
+}
+
+static int
+no_signal(void *arg)
+{
+	struct co_scope s;
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 4; i++) {
+		if (i % 2)
+			make_pair(fds);
+		else
+			make_pipe(fds);
+		if (i < 2) {
+			test_result(co_close(fds[0]), 0);
+			test_result(co_write(fds[1], "x", 1), -EPIPE);
+			test_result(co_write(fds[1], "x", 1), -EPIPE);
+		} else {
+			co_scope(s) {
+				co_spawn(blocked_writer, NULL);
+				co_sleep(CO_MS(5));
+				test_result(co_close(fds[0]), 0);
+			}
+		}
+		test_result(co_close(fds[1]), 0);
+	}
+	return 0;
+}
+
+TEST(a_write_without_a_reader_gives_epipe_and_kills_nobody)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, no_signal, NULL), 0);
+	signal(SIGPIPE, SIG_DFL);
+}
