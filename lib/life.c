@@ -200,10 +200,15 @@ co__go(co_fn *fn, const void *value, size_t size, size_t align)
 EXPORT int
 co_fork(struct co_task *t, co_fn *fn, void *arg)
 {
+	int code;
+
 	if (unlikely(!t))
 		return -EINVAL;
-	return launch(&(struct launch){ .fn = fn, .arg = arg, .handle = t,
+	code = launch(&(struct launch){ .fn = fn, .arg = arg, .handle = t,
 	    .site = __builtin_return_address(0) });
+	if (unlikely(code < 0))
+		t->co__id = 0;	/* nothing to join, nothing to cancel */
+	return code;
 }
 
 /* --- ending ----------------------------------------------------------------- */

@@ -38,11 +38,14 @@ env_number(const char *name)
 		return 0;
 	errno = 0;
 	n = strtoll(s, &end, 10);
+	if (errno || end == s || n < 0)
+		return -EINVAL;
 	if (*end == 'k' || *end == 'K') {
-		n *= 1024;
 		end++;
+		if (__builtin_mul_overflow(n, 1024, &n))
+			return -EINVAL;
 	}
-	return errno || *end || n < 0 ? -EINVAL : n;
+	return *end ? -EINVAL : n;
 }
 
 static int
@@ -59,7 +62,7 @@ read_options(struct runtime *rt, const struct co_options *o)
 	if (workers == 0)
 		workers = env_number("WEFT_WORKERS");
 	if (workers == 0)
-		workers = os_cpus();
+		workers = os_cpus() < WORKERS_MAX ? os_cpus() : WORKERS_MAX;
 	if (stack == 0)
 		stack = env_number("WEFT_STACK");
 	if (stack == 0)
@@ -117,35 +120,59 @@ run_loop(struct worker *w)
 	context_drop(&w->ctx);
 }
 
+/* Reports to start_threads whether this thread can be a worker. */
 static void
 worker_thread(void *arg)
 {
 	struct worker *w = arg;
+	struct runtime *rt = w->rt;
+	int code = stack_fault_thread_init();
 
-	if (stack_fault_thread_init() < 0)
-		bug("no memory for a signal stack");
+	if (code < 0)
+		a_store_relaxed(&rt->start_code, code);
+	if (a_add_acqrel(&rt->starting, -1u) == 1)
+		os_futex_wake(&rt->starting, 1);
+	if (code < 0)
+		return;
 	run_loop(w);
 	co__self = NULL;
 	stack_fault_thread_fini();
 }
 
-/* Starts all threads but the caller's: how many, or an error with none. */
+static void
+join_threads(struct runtime *rt, uint32_t n)
+{
+	uint32_t i;
+
+	for (i = 1; i < n; i++)
+		os_thread_join(&rt->workers[i].thread);
+}
+
+/* Starts all threads but the caller's and waits until each is able to work:
+   0, or an error, with none left. */
 static int
 start_threads(struct runtime *rt)
 {
-	uint32_t i;
+	uint32_t i, left;
 	int code = 0;
 
-	for (i = 1; i < rt->nworkers && code == 0; i++)
+	rt->starting = rt->nworkers - 1;
+	for (i = 1; i < rt->nworkers; i++) {
 		code = os_thread_start(&rt->workers[i].thread, worker_thread,
 		    &rt->workers[i]);
+		if (code < 0)
+			break;
+	}
+	a_add_acqrel(&rt->starting, i - rt->nworkers);	/* never started */
+	while ((left = a_load_acquire(&rt->starting)) != 0)
+		os_futex_wait(&rt->starting, left, CO_FOREVER);
 	if (code == 0)
-		return 0;
-	a_store_release(&rt->over, 1);
-	worker_wake_all(rt);
-	for (i--; i-- > 1; ) {
+		code = a_load_relaxed(&rt->start_code);
+	if (code < 0) {
+		a_store_release(&rt->over, 1);	/* pairs with may_sleep */
+		a_heavy_barrier();
 		worker_wake_all(rt);
-		os_thread_join(&rt->workers[i].thread);
+		join_threads(rt, i);
 	}
 	return code;
 }
@@ -167,7 +194,7 @@ main_body(void *arg)
 }
 
 static int
-make_main(struct runtime *rt)
+make_main(struct runtime *rt, struct task **ret)
 {
 	struct worker *w = &rt->workers[0];
 	struct task *t = task_new(w);
@@ -183,7 +210,7 @@ make_main(struct runtime *rt)
 	t->u.begin.site = NULL;
 	t->u.begin.parent = 0;
 	t->home = t->scope = NULL;
-	runq_push_new(&w->runq, t);
+	*ret = t;
 	return 0;
 }
 
@@ -263,22 +290,48 @@ demolish(struct runtime *rt)
 	free(rt);
 }
 
-/* The calling thread is worker 0. */
-static void
-run(struct runtime *rt)
+/*
+ * The calling thread is worker 0.  The main task is queued only when the
+ * runtime is on the list: from then on another worker may run it, and what it
+ * runs may touch what a lone worker of another runtime uses without locks.
+ */
+static int
+run(struct runtime *rt, struct task *main_task)
 {
 	struct self *saved = co__self;
-	uint32_t i;
 
 	enlist(rt);
+	runq_push_new(&rt->workers[0].runq, main_task);
 	run_loop(&rt->workers[0]);
-	for (i = 1; i < rt->nworkers; i++)
-		os_thread_join(&rt->workers[i].thread);
+	join_threads(rt, rt->nworkers);
+	while (a_load_acquire(&rt->outsiders) != 0)	/* ready_elsewhere */
+		os_give_way();
 	delist(rt);
 	co__self = saved;
+	return rt->deadlocked ? -EDEADLK : rt->result;
 }
 
-EXPORT int
+static int
+build_and_run(struct runtime *rt)
+{
+	struct task *main_task;
+	int code = build(rt);
+
+	if (code == 0)
+		code = make_main(rt, &main_task);
+	if (code < 0)
+		return code;
+	code = stack_fault_thread_init();
+	if (code < 0)
+		return code;
+	code = start_threads(rt);
+	if (code == 0)
+		code = run(rt, main_task);
+	stack_fault_thread_fini();
+	return code;
+}
+
+int
 co_run(const struct co_options *options, co_fn *fn, void *arg)
 {
 	struct self *s = self_get();
@@ -301,18 +354,7 @@ co_run(const struct co_options *options, co_fn *fn, void *arg)
 	if (code == 0)
 		code = fault_install();
 	if (code == 0)
-		code = build(rt);
-	if (code == 0)
-		code = stack_fault_thread_init();
-	if (code == 0) {
-		code = start_threads(rt);
-		if (code == 0) {
-			code = make_main(rt);
-			run(rt);
-			code = rt->deadlocked ? -EDEADLK : rt->result;
-		}
-		stack_fault_thread_fini();
-	}
+		code = build_and_run(rt);
 	demolish(rt);
 	return code;
 }

@@ -50,18 +50,27 @@ inject_push(struct runtime *rt, struct task *t)
 	worker_wake_one(rt);
 }
 
-/* To another worker, or from a thread that is not one of this runtime. */
+/*
+ * To another worker, or from a thread that is not one of this runtime.  As
+ * soon as t is queued it may run and the runtime end with it; who comes from
+ * outside and still looks whom to wake is waited for (runtime.c).
+ */
 static cold void
 ready_elsewhere(struct worker *w, struct task *t)
 {
 	struct runtime *rt = t->worker->rt;
+	bool outside = !w || w->rt != rt;
 
+	if (outside)
+		a_add_seqcst(&rt->outsiders, 1);
 	if (t->band == BAND_PINNED)
 		inbox_push(t->worker, t);
-	else if (w && w->rt == rt)
+	else if (!outside)
 		bug("a task of this worker was sent elsewhere");
 	else
 		inject_push(rt, t);
+	if (outside)
+		a_add_acqrel(&rt->outsiders, -1u);	/* with co_run's end */
 }
 
 static always_inline bool
@@ -80,7 +89,7 @@ is_here(const struct worker *w, const struct task *t)
 static always_inline void
 maybe_call_help(struct worker *w, uint32_t waiting)
 {
-	if (waiting < 2 || !w->runq.shared)
+	if (likely(!sched_wants_help(w, waiting)) || !w->runq.shared)
 		return;
 	a_light_barrier();	/* pairs with going to sleep, worker.c */
 	if (unlikely(a_load_relaxed(&w->rt->asleep_count) != 0))
@@ -172,6 +181,7 @@ adapt_turn(struct worker *w, co_time now)
 		w->turn_picks /= 2;
 	else if (took < TURN_TIME / 4 && w->turn_picks < TURN_PICKS)
 		w->turn_picks *= 2;
+	a_store_relaxed(&w->fine, took < (co_time)w->turn_picks * FINE_TICK);
 	w->now = now;
 	w->budget = w->turn_picks;
 	w->turns++;

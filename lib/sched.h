@@ -15,6 +15,20 @@ void co__call_help(struct worker *w);
 /* Takes what other threads sent; was there any? */
 bool sched_take_inbound(struct worker *w);
 
+enum {
+	FINE_TICK = 1000,	/* ns: tasks that run shorter are fine-grained */
+	FINE_BACKLOG = 16	/* of those, this many are worth a second
+				   worker: a guess, not measured */
+};
+
+/* Are so many waiting tasks of w worth a thief? */
+static always_inline bool
+sched_wants_help(const struct worker *w, uint32_t waiting)
+{
+	return waiting >= 2 && (waiting >= FINE_BACKLOG ||
+	    !a_load_relaxed(&w->fine));
+}
+
 /* What runs next on w; NULL: nothing, or w->go_native is set. */
 static always_inline struct task *
 sched_next(struct worker *w)

@@ -176,15 +176,22 @@ walk_tree(struct walk *k)
 	}
 }
 
+/* True: nobody else runs, so that who was not parked will ask by itself. */
+static bool
+alone(void)
+{
+	struct self *s = self_get();	/* NULL: a thread that is new to weft */
+
+	return s && a_load_relaxed(&co__solo) == s;
+}
+
 static void
 end_tree(struct walk *k)
 {
-	struct self *s = self_get();
-
 	k->missed = false;
 	walk_tree(k);
-	if (!k->missed || (s && a_load_relaxed(&co__solo) == s))
-		return;		/* all were asleep, or nobody else runs */
+	if (!k->missed || alone())
+		return;
 	a_heavy_barrier();					/* C2 */
 	walk_tree(k);
 }
@@ -227,7 +234,7 @@ flat_end(struct co_scope *root, int code, bool force)
 
 	a_heavy_barrier();					/* E2 */
 	task_each(rt, flat_visit, &f);				/* E3 */
-	if (!f.missed || a_load_relaxed(&co__solo) == self_get())
+	if (!f.missed || alone())
 		return;
 	a_heavy_barrier();					/* C2 */
 	task_each(rt, flat_visit, &f);
@@ -378,6 +385,8 @@ scope_add(struct co_scope *s, struct task *child)
 
 	if (s->co__flat)
 		return flat_add(s, child);
+	if (unlikely(owner->kind == TASK_FOREIGN))
+		return -EINVAL;		/* it could outlive its runtime */
 	lock_take(&owner->lock, LOCK_TASK);
 	code = s->co__ended;
 	if (likely(code == 0)) {

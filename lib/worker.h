@@ -60,6 +60,8 @@ struct worker {
 	int32_t turn_picks;		/* [owner] what budget starts from */
 	uint32_t turns;			/* [owner] */
 	bool go_native;			/* [owner] poll before the next task */
+	bool fine;			/* [owner; read by thieves] its tasks ran
+					   shortly in the last turn */
 	struct task *prev;		/* [owner] whom it switched away from */
 	struct task *dead;		/* [owner] ended, still on its stack */
 	struct task *pending;		/* [owner] picked, may be on_cpu yet */
@@ -96,12 +98,19 @@ struct runtime {
 	struct worker *workers;		/* [const] */
 	uint32_t nworkers;		/* [const] */
 	uint32_t over;			/* [atomic] workers are to end */
+	uint32_t starting;		/* [atomic] threads that have not said
+					   whether they can work */
+	int start_code;			/* [atomic] why one of them can not */
 	uint32_t asleep_count cache_aligned;	/* [atomic] */
+	uint32_t roused;		/* [atomic] sleepers ever taken out of
+					   their sleep; wraps */
 	uint32_t searching;		/* [atomic] */
 	uint32_t watching;		/* [atomic] a sleeper watches the busy */
 	uint32_t inject_count cache_aligned;	/* [atomic] */
 	struct lock inject_lock;	/* LOCK_INJECT */
 	struct tasklist inject;		/* [inject_lock] from foreign threads */
+	uint32_t outsiders;		/* [atomic] threads of others that wake
+					   one of ours: it ends after them */
 	uint64_t next_id;		/* [atomic] ids given to workers */
 	uint64_t live;			/* [atomic] tasks that have not ended;
 					   kept by the slab's callers */

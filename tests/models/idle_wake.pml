@@ -5,7 +5,7 @@
  * Of: worker.c (WAKE: nod_off, may_sleep, search, worker_wake_one), sched.c
  * (maybe_call_help, inject_push).
  *
- * A busy worker queues three tasks and then computes; it does not run them.  A
+ * A busy worker queues two tasks and then computes; it does not run them.  A
  * thread that is not ours sends a task.  Two workers search, run and sleep.  In
  * the end, when both sleep, fewer than two tasks wait on the busy worker (a
  * single one is left to it, see WATCH) and none was sent in vain.
@@ -64,7 +64,7 @@ active proctype pusher()
 	byte i;
 	bool won;
 
-	for (i : 1 .. 3) {
+	for (i : 1 .. 2) {
 		atomic {				/* R1, in a section */
 			!buffered ->
 			buffer = waiting + 1;
