@@ -22,6 +22,8 @@
  *	    queue; then it runs, and the submitter waits, cancelled or not.
  *	P4  a job is done when job_done has run; it is not touched after the
  *	    claim in there is decided.
+ *	P5  a job that lies on the heap may be left while it runs: then
+ *	    job_done is the last that knows it.
  *
  * Locks: pool->mutex is an os_mutex, taken by workers and pool threads, with
  * nothing under it.  A thread is made while it is held: that is rare, and the
@@ -53,6 +55,8 @@ struct job {
 	bool done;			/* [lock] */
 	struct task *task;		/* [const] */
 	uint64_t ticket;		/* [lock] of the wait that is under way */
+	void (*drop)(void *arg);	/* [const] NULL: lies in a frame */
+	bool left;			/* [lock] nobody waits: job_done drops it */
 };
 
 struct thread {
@@ -320,21 +324,31 @@ pool_of(struct runtime *rt)
 
 /* --- waiting for a job ---------------------------------------------------- */
 
-/* On whoever runs the loop. */
+static void
+job_drop(struct job *j)
+{
+	j->drop(j->arg);
+	free(j);
+}
+
+/* On whoever runs the loop, or at the end of the runtime. */
 static void
 job_done(struct reactor_post *post)
 {
 	struct job *j = container_of(post, struct job, post);
 	struct task *t = j->task;
-	bool won;
+	bool left, won;
 
 	reactor_release(j->reactor);
 	lock_take(&j->lock, LOCK_POOL);
+	left = j->left;
 	j->done = true;
-	won = wait_claim(t, j->ticket);
+	won = !left && wait_claim(t, j->ticket);
 	lock_drop(&j->lock, LOCK_POOL);
 	if (won)
 		task_wake(t, 0);
+	else if (left)
+		job_drop(j);
 }
 
 /* It runs: no cancellation ends this wait. */
@@ -352,39 +366,96 @@ wait_for_end(struct task *t, struct job *j)
 		wait_park(t, CO_FOREVER);
 }
 
+/* True: it runs on, and belongs to job_done. */
+static bool
+leave(struct job *j)
+{
+	lock_take(&j->lock, LOCK_POOL);
+	j->left = !j->done;
+	lock_drop(&j->lock, LOCK_POOL);
+	return j->left;
+}
+
+/*
+ * Gives it to the pool and waits: 0, it has run; 1, it was left; or a code < 0,
+ * it never runs.
+ */
+static int
+do_job(struct task *t, struct job *j)
+{
+	struct pool *p = pool_of(worker_self()->rt);
+	int code;
+
+	if (!p)
+		return -ENOMEM;
+	j->task = t;
+	j->reactor = reactor_here();
+	j->ticket = wait_begin(t, WAIT_BLOCKING, j->fn);
+	reactor_hold(j->reactor);
+	code = submit(p, j);
+	if (code < 0) {
+		reactor_release(j->reactor);
+		if (!wait_cancel(t, j->ticket))
+			wait_park(t, CO_FOREVER);
+		return code;
+	}
+	code = wait_park(t, CO_FOREVER);
+	if (code >= 0)
+		return 0;
+	if (withdraw(p, j)) {
+		reactor_release(j->reactor);
+		return code;
+	}
+	if (j->drop && leave(j))
+		return 1;
+	wait_for_end(t, j);
+	return 0;
+}
+
 int
 blocking_run(struct task *t, co_fn *fn, void *arg, int *ret_result)
 {
-	struct job j = { .fn = fn, .arg = arg, .task = t };
-	struct pool *p;
+	struct job j = { .fn = fn, .arg = arg };
 	int code;
 
 	if (t->kind == TASK_FOREIGN) {
 		*ret_result = fn(arg);
 		return 0;
 	}
-	p = pool_of(worker_self()->rt);
-	if (!p)
+	code = do_job(t, &j);
+	if (code == 0)
+		*ret_result = j.result;
+	return code;
+}
+
+int
+blocking_run_apart(struct task *t, co_fn *fn, void *arg,
+    void (*drop)(void *arg), int *ret_result)
+{
+	struct job *j;
+	int code;
+
+	if (t->kind == TASK_FOREIGN) {
+		*ret_result = fn(arg);
+		return 0;
+	}
+	j = chaos_fail() ? NULL : calloc(1, sizeof *j);
+	if (!j) {
+		drop(arg);
 		return -ENOMEM;
-	j.reactor = reactor_here();
-	j.ticket = wait_begin(t, WAIT_BLOCKING, fn);
-	reactor_hold(j.reactor);
-	code = submit(p, &j);
+	}
+	j->fn = fn;
+	j->arg = arg;
+	j->drop = drop;
+	code = do_job(t, j);
+	if (code == 1)
+		return wait_check(t);
 	if (code < 0) {
-		reactor_release(j.reactor);
-		if (!wait_cancel(t, j.ticket))
-			wait_park(t, CO_FOREVER);
+		job_drop(j);
 		return code;
 	}
-	code = wait_park(t, CO_FOREVER);
-	if (code < 0) {
-		if (withdraw(p, &j)) {
-			reactor_release(j.reactor);
-			return code;
-		}
-		wait_for_end(t, &j);
-	}
-	*ret_result = j.result;
+	*ret_result = j->result;
+	free(j);
 	return 0;
 }
 

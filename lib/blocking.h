@@ -18,6 +18,14 @@ struct runtime;
  */
 int blocking_run(struct task *t, co_fn *fn, void *arg, int *ret_result);
 
+/*
+ * The same for an arg of its own memory: who is cancelled does not wait for
+ * the end, and drop(arg) is called when it has come.  After a code < 0 arg
+ * is gone, or will be.
+ */
+int blocking_run_apart(struct task *t, co_fn *fn, void *arg,
+    void (*drop)(void *arg), int *ret_result);
+
 /* No task of the runtime lives: ends and joins the threads. */
 void co__blocking_end(struct runtime *rt);
 

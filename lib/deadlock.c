@@ -9,6 +9,7 @@
  * a word to us, the answer is then "ask again later".
  */
 #include "deadlock.h"
+#include "blocking.h"
 #include "scope.h"
 
 #include <weft/inspect.h>
@@ -26,23 +27,37 @@ deadlock_own_threads(int n)
 	a_add_seqcst(&own_threads, (uint32_t)n);
 }
 
+/* What may make a task of w runnable, or has made it.  In this order: what a
+   poll that has ended brought is on a queue by the time that it is looked at. */
+static bool
+is_expected(const struct worker *w)
+{
+	return w->rt->reactor->waits(w->reactor) ||
+	    a_load_acquire(&w->timers.next) != CO_FOREVER ||
+	    a_load_acquire(&w->runq.waiting) ||
+	    a_load_acquire(&w->runq.bands) ||
+	    a_load_acquire(&w->inbox_count) ||
+	    !a_load_acquire(&w->asleep);
+}
+
+/*
+ * The workers are looked at one after the other: one that was seen asleep may
+ * be woken by one that was not looked at yet, work, and sleep again.  So nobody
+ * may have left its sleep in the meantime.  The barrier: who has taken what we
+ * did not find on its queue has also counted itself in `roused`.
+ */
 static bool
 somebody_outside(struct runtime *rt)
 {
-	uint32_t i;
+	uint32_t roused = a_load_acquire(&rt->roused), i;
 
-	for (i = 0; i < rt->nworkers; i++) {
-		struct worker *w = &rt->workers[i];
-
-		if (a_load_acquire(&w->timers.next) != CO_FOREVER ||
-		    !a_load_acquire(&w->asleep) ||
-		    a_load_acquire(&w->runq.waiting) ||
-		    w->runq.bands ||
-		    a_load_acquire(&w->inbox_count) ||
-		    rt->reactor->waits(w->reactor))
+	for (i = 0; i < rt->nworkers; i++)
+		if (is_expected(&rt->workers[i]))
 			return true;
-	}
-	return a_load_acquire(&rt->inject_count) != 0;
+	if (a_load_acquire(&rt->inject_count) != 0)
+		return true;
+	a_heavy_barrier();	/* pairs with claim_sleeper */
+	return a_load_acquire(&rt->roused) != roused;
 }
 
 /* Threads that a tool or an emulator keeps: not weft's, and no danger. */
@@ -65,7 +80,9 @@ deadlock_check(struct runtime *rt)
 	threads = os_threads();
 	if (threads < 0)
 		return -1;
-	if (threads - ignored_threads() > (int)a_load_acquire(&own_threads) ||
+	/* The pool's idle threads wait for us; a job is in `waits`. */
+	threads -= ignored_threads() + co__blocking_threads();
+	if (threads > (int)a_load_acquire(&own_threads) ||
 	    (uint32_t)rt->nworkers != a_load_acquire(&own_threads))
 		return RECHECK;
 	if (a_xchg_seqcst(&rt->forced, 1))

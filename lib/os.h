@@ -34,6 +34,7 @@ void os_nap(co_time duration);
 int os_cpus(void);		/* that this process may use; at least 1 */
 int os_threads(void);		/* of this process; -errno */
 size_t os_page(void);
+uint64_t os_faults(void);	/* pages that this process has faulted in */
 
 /* Zeroed pages, or NULL. */
 void *os_map(size_t size);

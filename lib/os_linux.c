@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -200,6 +201,14 @@ size_t
 os_page(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+uint64_t
+os_faults(void)
+{
+	struct rusage u;
+
+	return getrusage(RUSAGE_SELF, &u) < 0 ? 0 : (uint64_t)u.ru_minflt;
 }
 
 void *

@@ -306,6 +306,8 @@ drop_watches(struct reactor *r)
 	}
 }
 
+static int run_posts(struct reactor *r);
+
 static void
 reactor_free(struct reactor *r)
 {
@@ -316,6 +318,7 @@ reactor_free(struct reactor *r)
 	co__blocking_end(r->owner->rt);
 	co__signals_end(r->owner->rt);
 	not_live(r);
+	run_posts(r);		/* jobs that nobody waited for */
 	drop_watches(r);
 	ev_loop_destroy(r->loop);
 	close_maybe(r->timer_fd);

@@ -46,7 +46,8 @@ struct runq {
 	struct tasklist band[BANDS];	/* [section] head: oldest */
 	uint32_t waiting;	/* [section; read by thieves] in deque, fifo,
 				   high and low: what may be stolen */
-	uint32_t bands;		/* [section] bit i: band[i] is not empty */
+	uint32_t bands;		/* [section; read by deadlock.c] bit i: band[i]
+				   is not empty */
 	uint32_t ticks;		/* [owner; read by anybody] tasks taken */
 	uint32_t shared;	/* [const] there are thieves */
 	uint32_t crit;		/* [atomic] the owner is inside */
@@ -130,6 +131,12 @@ runq_count(struct runq *q, int32_t n)
 	a_store_relaxed(&q->waiting, q->waiting + (uint32_t)n);
 }
 
+static always_inline void
+runq_set_bands(struct runq *q, uint32_t bands)
+{
+	a_store_relaxed(&q->bands, bands);
+}
+
 /* Puts t where it runs next; returns how many now wait. */
 static always_inline uint32_t
 runq_push_new(struct runq *q, struct task *t)
@@ -141,7 +148,7 @@ runq_push_new(struct runq *q, struct task *t)
 		tasklist_push_head(&q->deque, t);
 	} else {
 		tasklist_push_tail(&q->band[t->band], t);
-		q->bands |= 1u << t->band;
+		runq_set_bands(q, q->bands | 1u << t->band);
 	}
 	if (t->band != BAND_PINNED)
 		runq_count(q, 1);
@@ -161,7 +168,7 @@ runq_push_old(struct runq *q, struct task *t)
 		tasklist_push_tail(&q->fifo, t);
 	} else {
 		tasklist_push_tail(&q->band[t->band], t);
-		q->bands |= 1u << t->band;
+		runq_set_bands(q, q->bands | 1u << t->band);
 	}
 	if (t->band != BAND_PINNED)
 		runq_count(q, 1);

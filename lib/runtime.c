@@ -13,6 +13,7 @@
 #include "fault.h"
 #include "reactor.h"
 #include "scope.h"
+#include "trim.h"
 
 #include <stdlib.h>
 
@@ -22,6 +23,7 @@ static struct runtime *runtimes;	/* [mutex] */
 static const struct hooks hooks = {
 	.scope_expired = scope_expired,
 	.all_asleep = deadlock_check,
+	.tidy = trim_slice,
 };
 
 /* --- options ---------------------------------------------------------------- */
@@ -319,7 +321,7 @@ build_and_run(struct runtime *rt)
 
 	if (code == 0)
 		code = make_main(rt, &main_task);
-	if (code < 0)
+	if (code != 0)
 		return code;
 	code = stack_fault_thread_init();
 	if (code < 0)
@@ -350,6 +352,7 @@ co_run(const struct co_options *options, co_fn *fn, void *arg)
 	rt->arg = arg;
 	rt->reactor = &co__reactor_ops;
 	rt->hooks = &hooks;
+	rt->tidy_at = os_now() + CO_SEC(1);
 	code = read_options(rt, options);
 	if (code == 0)
 		code = fault_install();

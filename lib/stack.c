@@ -522,14 +522,12 @@ struct stack_pool *
 stack_pool_new(size_t default_size, bool allow_unguarded)
 {
 	struct stack_pool *p = chaos_fail() ? NULL : calloc(1, sizeof *p);
-	const char *guard = getenv("WEFT_STACK_GUARD");
 
 	if (!p)
 		return NULL;
 	p->class.size = stack_size_round(default_size);
 	p->allow_unguarded = allow_unguarded;
-	p->mode = guard && strcmp(guard, "mprotect") == 0 ? GUARD_MPROTECT :
-	    GUARD_CHEAP;
+	p->mode = stack_guard_mode();
 	return p;
 }
 

@@ -81,6 +81,18 @@ guard_works(uintptr_t at)
 	    errno == EFAULT;
 }
 
+/* Valgrind is to know of the guards, so that they are left alone by system
+   calls that it looks into. */
+enum guard_mode
+stack_guard_mode(void)
+{
+	const char *wish = getenv("WEFT_STACK_GUARD");
+
+	if (RUNNING_ON_VALGRIND || (wish && strcmp(wish, "mprotect") == 0))
+		return GUARD_MPROTECT;
+	return GUARD_UNTRIED;
+}
+
 static int
 guard_advise(const struct stack_shape *h, uint32_t i)
 {
@@ -99,21 +111,32 @@ guard_protect(const struct stack_shape *h, uint32_t i, int prot)
 	    -errno : 0;
 }
 
-/* Settles the mode on the first stack of an arena. */
 static void
-guard_probe(struct stack_arena *a, enum guard_mode *mode)
+guard_mark(struct stack_arena *a, uint32_t i, enum guard_state state)
 {
-	int error;
+	a->guards[i] = (uint8_t)state;
+	if (state == GUARD_PROTECTED)
+		a_add_relaxed(&a->protected, 1);	/* a mere count */
+	else if (state == GUARD_WAIVED)
+		a_add_relaxed(&a->waived, 1);
+}
 
-	if (*mode != GUARD_CHEAP)
-		return;
-	error = guard_advise(&a->shape, 0);
+/* False: there is no guard yet, and *mode may have changed. */
+static bool
+guard_by_advice(struct stack_arena *a, uint32_t i, enum guard_mode *mode)
+{
+	int error = guard_advise(&a->shape, i);
+
 	if (error == -ENOMEM)
-		return;			/* of the moment: tried again later */
-	if (error == 0 && guard_works(a->shape.base))
-		a->guards[0] = GUARD_MADVISED;
-	else
-		*mode = GUARD_MPROTECT;
+		return false;		/* of the moment; not of the kernel */
+	if (error == 0 && (a_load_relaxed(mode) == GUARD_CHEAP ||
+	    guard_works(shape_bottom(&a->shape, i)))) {
+		a_store_relaxed(mode, GUARD_CHEAP);
+		guard_mark(a, i, GUARD_MADVISED);
+		return true;
+	}
+	a_store_relaxed(mode, GUARD_MPROTECT);
+	return false;
 }
 
 static void *
@@ -186,7 +209,8 @@ stack_arena_new(size_t size, uint32_t count, enum guard_mode *mode)
 	}
 	if (stack_fault_watch(&a->shape) != 0)
 		goto no_watch;
-	guard_probe(a, mode);
+	if (*mode == GUARD_UNTRIED)
+		guard_by_advice(a, 0, mode);
 	return a;
 
 no_watch:
@@ -211,16 +235,6 @@ stack_arena_free(struct stack_arena *a)
 			VALGRIND_STACK_DEREGISTER(a->valgrind[i] - 1);
 	record_free(a);
 	return true;
-}
-
-static void
-guard_mark(struct stack_arena *a, uint32_t i, enum guard_state state)
-{
-	a->guards[i] = (uint8_t)state;
-	if (state == GUARD_PROTECTED)
-		a_add_relaxed(&a->protected, 1);	/* a mere count */
-	else if (state == GUARD_WAIVED)
-		a_add_relaxed(&a->waived, 1);
 }
 
 /*
@@ -255,17 +269,8 @@ undo:
 static void
 guard_install(struct stack_arena *a, uint32_t i, enum guard_mode *mode)
 {
-	int error;
-
-	if (a_load_relaxed(mode) == GUARD_CHEAP) {
-		error = guard_advise(&a->shape, i);
-		if (error == 0) {
-			guard_mark(a, i, GUARD_MADVISED);
-			return;
-		}
-		if (error != -ENOMEM)
-			a_store_relaxed(mode, GUARD_MPROTECT);
-	}
+	if (a_load_relaxed(mode) <= GUARD_CHEAP && guard_by_advice(a, i, mode))
+		return;
 	if (a_load_relaxed(mode) != GUARD_OFF &&
 	    guard_protect(&a->shape, i, PROT_NONE) == 0)
 		guard_mark(a, i, GUARD_PROTECTED);

@@ -46,6 +46,7 @@ struct stack_shape {		/* all [const]; read by the fault handler */
 };
 
 enum guard_mode {
+	GUARD_UNTRIED,	/* as GUARD_CHEAP, but it is not known whether it works */
 	GUARD_CHEAP,	/* MADV_GUARD_INSTALL when a stack is first got */
 	GUARD_MPROTECT,	/* mprotect when it is first promised */
 	GUARD_OFF	/* no more maps, and the user allows it */
@@ -102,10 +103,12 @@ shape_index(const struct stack_shape *h, uintptr_t at)
 /* What a size really takes: whole pages, and room for a guard. */
 size_t stack_size_round(size_t size);
 
+/* What to begin with. */
+enum guard_mode stack_guard_mode(void);
+
 /*
  * count stacks of a rounded size; tries its luck with half as many again and
- * again.  *mode leaves GUARD_CHEAP when the kernel does not know it.
- * NULL: no memory.
+ * again.  *mode leaves GUARD_UNTRIED.  NULL: no memory.
  */
 struct stack_arena *stack_arena_new(size_t size, uint32_t count,
     enum guard_mode *mode);

@@ -143,16 +143,24 @@ task_slab_free(struct runtime *rt)
 	}
 }
 
-void
-task_each(struct runtime *rt, void (*fn)(struct task *, void *), void *arg)
+struct slab_chunk *
+task_each_some(struct runtime *rt, struct slab_chunk *from, uint32_t n,
+    void (*fn)(struct task *, void *), void *arg)
 {
-	struct slab_chunk *c;
+	struct slab_chunk *c = from ? from : a_load_acquire(&rt->chunks);
 	uint32_t i;
 
-	for (c = a_load_acquire(&rt->chunks); c; c = c->next)
+	for (; c && n >= c->count; n -= c->count, c = c->next)
 		for (i = 0; i < c->count; i++)
 			if (a_load_relaxed(&c->task[i].id) != 0)
 				fn(&c->task[i], arg);
+	return c;
+}
+
+void
+task_each(struct runtime *rt, void (*fn)(struct task *, void *), void *arg)
+{
+	task_each_some(rt, NULL, UINT32_MAX, fn, arg);
 }
 
 /* FRAME: hi | struct task_ext | the coroutine's first frame | ... lo */
@@ -170,6 +178,7 @@ task_rebind(struct worker *w, struct task *t, struct stack *s)
 	e->wait_obj = NULL;
 	e->wait_since = w->now;
 	e->locals = NULL;
+	e->trimmed = 0;
 	e->wait_reason = WAIT_NONE;
 	e->name[0] = '\0';
 	s->owner = t;

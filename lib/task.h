@@ -79,6 +79,7 @@ struct task_ext {
 	const void *wait_obj;	/* [task] what it waits for, or last did */
 	co_time wait_since;	/* [task] coarse */
 	struct locals *locals;	/* [task] counted; NULL: none */
+	uint64_t trimmed;	/* [trim.c] the wait it was trimmed in */
 	uint32_t wait_reason;	/* [task] enum wait_reason */
 	char name[TASK_NAME];	/* [task] "" when none */
 };

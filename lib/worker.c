@@ -122,10 +122,36 @@ serve_timers(struct worker *w, struct worker *of)
 	stat_add(w, timers, n);
 }
 
+/* Everybody's picks: has anything run since? */
+static uint64_t
+all_ticks(const struct runtime *rt)
+{
+	uint64_t n = 0;
+	uint32_t i;
+
+	for (i = 0; i < rt->nworkers; i++)
+		n += a_load_relaxed(&rt->workers[i].runq.ticks);
+	return n;
+}
+
+static void
+tidy(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	co_time due = a_load_relaxed(&rt->tidy_at);
+
+	if (w->now < due || !a_cas_acquire(&rt->tidy_at, due, CO_FOREVER))
+		return;
+	rt->tidy_ticks = all_ticks(rt);
+	a_store_release(&rt->tidy_at, rt->hooks->tidy(w));
+}
+
 static void
 serve_own(struct worker *w)
 {
 	w->now = os_now();
+	if (unlikely(w->now >= a_load_relaxed(&w->rt->tidy_at)))
+		tidy(w);
 	if (w->now >= a_load_relaxed(&w->timers.next))
 		serve_timers(w, w);
 	if (w->now - w->polled >= CO_US(100)) {
@@ -284,6 +310,13 @@ sleep_time(struct worker *w, bool *ret_watching)
 		if (wait < 0 || wait > cap)
 			wait = cap;
 	}
+	if (all_asleep && (rt->trim_next || rt->tidy_ticks != all_ticks(rt))) {
+		co_time cap = a_load_relaxed(&rt->tidy_at) - w->now;
+
+		cap = cap < 0 ? 0 : cap;
+		if (wait < 0 || wait > cap)
+			wait = cap;	/* once more, then for good */
+	}
 	if (all_asleep && wait != 0) {
 		co_time cap = rt->hooks->all_asleep(rt);
 
@@ -367,10 +400,14 @@ next_task(struct worker *w)
 			serve_own(w);
 			t = runq_take_oldest(&w->runq, w->turns);
 		} else {
-			t = runq_take(&w->runq);
+			/* Counts: who always finds one task more must come by
+			   its timers all the same. */
+			t = sched_next(w);
 		}
 		if (t)
 			return wait_off_cpu(t);
+		if (w->go_native)
+			continue;
 		if (search(w)) {
 			w->watch_gap = WATCH_MIN;
 			continue;
@@ -387,7 +424,6 @@ worker_loop(struct worker *w)
 
 	while ((t = next_task(w)) != NULL) {
 		w->prev = NULL;
-		w->budget = w->turn_picks;
 		if (!sched_claim_cpu(w, t))
 			bug("a task is on two workers");
 		context_switch(&w->ctx, &t->u.run.ctx);

@@ -35,6 +35,9 @@ struct hooks {
 	/* Everybody sleeps: is it for ever?  When to look again, ns; < 0:
 	   when somebody wakes us. */
 	int64_t (*all_asleep)(struct runtime *rt);
+	/* Housekeeping that one worker does now and then, on its own stack;
+	   the time to come again. */
+	co_time (*tidy)(struct worker *w);
 };
 
 enum { WORKERS_MAX = 1024, TURN_PICKS = 64 };
@@ -114,6 +117,11 @@ struct runtime {
 	uint64_t next_id;		/* [atomic] ids given to workers */
 	uint64_t live;			/* [atomic] tasks that have not ended;
 					   kept by the slab's callers */
+	co_time tidy_at;		/* [atomic] next hooks.tidy; CO_FOREVER
+					   while somebody is at it */
+	uint64_t tidy_ticks;		/* [who tidies] picks of all workers */
+	struct slab_chunk *trim_next;	/* [who tidies] trim.c */
+	uint64_t trim_faults;		/* [who tidies] trim.c */
 	uint32_t forced;		/* [atomic] deadlocked: shields are off */
 	uint32_t max_searching;		/* [const] */
 	size_t default_stack;		/* [const] */
@@ -179,6 +187,10 @@ void task_slab_free(struct runtime *rt);
 /* Calls fn for each record that has an id; it may change under the reader. */
 void task_each(struct runtime *rt, void (*fn)(struct task *, void *),
     void *arg);
+/* The same for about n records, beginning at `from` (NULL: the first); where to
+   go on, or NULL. */
+struct slab_chunk *task_each_some(struct runtime *rt, struct slab_chunk *from,
+    uint32_t n, void (*fn)(struct task *, void *), void *arg);
 /* entry() of every coroutine, in life.c. */
 void co__task_main(void);
 

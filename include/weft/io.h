@@ -92,7 +92,7 @@ int co_socket(int domain, int type, int protocol);
  * "tcp:HOST:PORT", "udp:HOST:PORT", "unix:/PATH", "unix:@ABSTRACT".  HOST is a
  * name, an IPv4 address, or an IPv6 address in brackets; "*" or nothing: all
  * of this machine.  PORT is a number or the name of a service; 0: any that is
- * free.  -EINVAL: not of this form.  -EADDRNOTAVAIL: no such host.
+ * free.  -EINVAL: not of this form.  -ENOENT: no such host.
  */
 int co_listen(const char *address);
 int co_dial(const char *address);	/* tries all addresses of a name */

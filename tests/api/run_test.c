@@ -544,11 +544,13 @@ ends_joining(void *arg)
 {
 	struct co_scope s;
 	struct co_task t;
-	int code;
+	int code = 0;
 
 	(void)arg;
 	co_scope(s) {
-		test_result(co_fork(&t, grandchild, NULL), 0);
+		code = co_fork(&t, grandchild, NULL);
+		if (code < 0)
+			break;
 		co_spawn(grandchild, NULL);
 		code = co_join(&t);
 	}

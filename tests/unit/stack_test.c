@@ -2,8 +2,9 @@
 /*
  * stack_test.c - stacks: promises, guards, memory given back, and refusals.
  *
- * The four calls below take the place of libc's in the static library, so that
- * they can be made to fail.
+ * The linker puts the four __wrap_ functions in the place of libc's, so that
+ * they can be made to fail: -Wl,--wrap=mmap,--wrap=munmap,--wrap=madvise and
+ * --wrap=mprotect.  Linked without these the tests that need them are skipped.
  */
 #include "harness.h"
 
@@ -45,36 +46,54 @@ fail_from(int which, int error, int at, int times)
 	calls = 0;
 }
 
+void *__real_mmap(void *at, size_t size, int prot, int flags, int fd,
+    off_t off);
+int __real_munmap(void *at, size_t size);
+int __real_madvise(void *at, size_t size, int advice);
+int __real_mprotect(void *at, size_t size, int prot);
+#pragma weak __real_mmap
+#pragma weak __real_munmap
+#pragma weak __real_madvise
+#pragma weak __real_mprotect
+void *__wrap_mmap(void *at, size_t size, int prot, int flags, int fd,
+    off_t off);
+int __wrap_munmap(void *at, size_t size);
+int __wrap_madvise(void *at, size_t size, int advice);
+int __wrap_mprotect(void *at, size_t size, int prot);
+
 void *
-mmap(void *at, size_t size, int prot, int flags, int fd, off_t off)
+__wrap_mmap(void *at, size_t size, int prot, int flags, int fd, off_t off)
 {
 	if (fails(FAIL_MMAP))
 		return MAP_FAILED;
-	return (void *)syscall(SYS_mmap, at, size, prot, flags, fd, off);
+	return __real_mmap(at, size, prot, flags, fd, off);
 }
 
 int
-munmap(void *at, size_t size)
+__wrap_munmap(void *at, size_t size)
 {
-	if (fails(FAIL_MUNMAP))
-		return -1;
-	return (int)syscall(SYS_munmap, at, size);
+	return fails(FAIL_MUNMAP) ? -1 : __real_munmap(at, size);
 }
 
 int
-madvise(void *at, size_t size, int advice)
+__wrap_madvise(void *at, size_t size, int advice)
 {
 	if (fails(FAIL_MADVISE) || (advice == MADV_GUARD && fails(FAIL_GUARD)))
 		return -1;
-	return (int)syscall(SYS_madvise, at, size, advice);
+	return __real_madvise(at, size, advice);
 }
 
 int
-mprotect(void *at, size_t size, int prot)
+__wrap_mprotect(void *at, size_t size, int prot)
 {
-	if (fails(FAIL_MPROTECT))
-		return -1;
-	return (int)syscall(SYS_mprotect, at, size, prot);
+	return fails(FAIL_MPROTECT) ? -1 : __real_mprotect(at, size, prot);
+}
+
+static void
+need_wrap(void)
+{
+	if (!__real_mmap)
+		test_skip("linked without -Wl,--wrap=mmap and its kin");
 }
 
 static struct stack_pool *pool;
@@ -146,6 +165,19 @@ status_kb(const char *field)
 			kb = atol(line + strlen(field));
 	fclose(f);
 	return kb;
+}
+
+/* Emulators and old kernels have no MADV_GUARD. */
+static bool
+guards_are_cheap(void)
+{
+	bool cheap;
+
+	setup(DEFAULT, false);
+	stack_put(&cache, get(0));
+	cheap = stats().maps == 1;
+	teardown();
+	return cheap;
 }
 
 /* --- what a stack is ----------------------------------------------------- */
@@ -385,6 +417,7 @@ crowd_put(int n)
 TEST(a_crowd_costs_little_and_its_memory_comes_back)
 {
 	int n = (int)test_count(20000, 100000);
+	bool cheap = guards_are_cheap();
 	long rss, tables;
 
 	setup(DEFAULT, false);
@@ -397,12 +430,13 @@ TEST(a_crowd_costs_little_and_its_memory_comes_back)
 		ck_assert_int_le(rss * 1024 / n, 4250);
 		ck_assert_int_le(tables * 1024 / n, 600);
 	}
-	ck_assert_uint_lt(stats().maps, n / 20);
+	if (cheap)
+		ck_assert_uint_lt(stats().maps, n / 20);
 	crowd_put(n);
 	if (test_slow() == 1)
 		ck_assert_int_lt(status_kb("VmRSS:") + status_kb("VmPTE:"),
 		    20000 + (rss + tables) / 10);
-	ck_assert_uint_lt(stats().mapped, n / 2);
+	ck_assert_uint_lt(stats().mapped, n / 2 + 1000);
 	teardown();
 }
 
@@ -555,6 +589,7 @@ sweep(int which, int error, bool allow)
 
 TEST(a_call_that_fails_once_is_survived)
 {
+	need_wrap();
 	sweep(FAIL_MMAP, ENOMEM, false);
 	sweep(FAIL_MADVISE, ENOMEM, false);
 	sweep(FAIL_MADVISE, EINVAL, false);
@@ -567,6 +602,7 @@ TEST(a_call_that_fails_once_is_survived)
 
 TEST(no_memory_at_all_is_an_error_and_not_a_crash)
 {
+	need_wrap();
 	setup(DEFAULT, false);
 	fail_from(FAIL_MMAP, ENOMEM, 0, INT_MAX);
 	test_result(stack_reserve_cached(&cache, 0), -ENOMEM);
@@ -583,6 +619,7 @@ TEST(an_old_kernel_gets_guards_from_mprotect)
 	struct stack *s;
 	uint64_t maps;
 
+	need_wrap();
 	fail_from(FAIL_GUARD, EINVAL, 0, INT_MAX);
 	setup(DEFAULT, false);
 	s = get(0);
@@ -600,6 +637,9 @@ TEST(a_guard_that_is_refused_late_comes_from_mprotect)
 {
 	struct stack *a, *b;
 
+	need_wrap();
+	if (!guards_are_cheap())
+		test_skip("here none is installed late");
 	setup(DEFAULT, false);
 	a = get(0);
 	fail_from(FAIL_GUARD, EINVAL, 0, INT_MAX);
@@ -617,6 +657,9 @@ TEST(a_stack_promised_is_got_even_if_no_guard_can_be_had)
 {
 	struct stack *s;
 
+	need_wrap();
+	if (!guards_are_cheap())
+		test_skip("here a stack without a guard is never promised");
 	setup(DEFAULT, false);
 	test_result(stack_reserve_cached(&cache, 0), 0);
 	s = stack_get(&cache, 0);	/* had its guard as the first one */

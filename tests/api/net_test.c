@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * net_test.c - addresses, listening, accepting, connecting, datagrams.
+ */
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <weft/io.h>
+#include <weft/scope.h>
+
+static int
+echo(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+	char buf[4096];
+	ssize_t n;
+
+	while ((n = co_read(fd, buf, sizeof buf)) > 0)
+		test_result(co_write_full(fd, buf, (size_t)n), n);
+	test_result(co_close(fd), 0);
+	return 0;
+}
+
+static int
+serve(void *arg)
+{
+	int fd, listener = (int)(intptr_t)arg;
+
+	while ((fd = co_accept(listener, NULL, NULL)) >= 0)
+		co_spawn(echo, (void *)(intptr_t)fd);
+	return 0;
+}
+
+static void
+say_hello(int fd)
+{
+	char buf[6] = "";
+
+	ck_assert_int_ge(fd, 0);
+	test_result(co_write_full(fd, "hello", 5), 5);
+	test_result(co_read_full(fd, buf, 5), 5);
+	ck_assert_str_eq(buf, "hello");
+}
+
+static void
+serve_and_dial(const char *address)
+{
+	char text[128];
+	struct co_scope s;
+	int fd, listener = co_listen(address);
+
+	ck_assert_int_ge(listener, 0);
+	ck_assert(fcntl(listener, F_GETFD) & FD_CLOEXEC);
+	test_result(co_address(listener, text, sizeof text), 0);
+	co_scope(s) {
+		co_spawn(serve, (void *)(intptr_t)listener);
+		fd = co_dial(text);
+		ck_assert_int_ge(fd, 0);
+		ck_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+		say_hello(fd);
+		test_result(co_close(fd), 0);
+		test_result(co_close(listener), 0);
+	}
+	test_result(s.status, 0);
+}
+
+static int
+all_kinds(void *arg)
+{
+	(void)arg;
+	serve_and_dial("tcp:127.0.0.1:0");
+	serve_and_dial("tcp:localhost:0");
+	serve_and_dial("tcp::0");
+	serve_and_dial("tcp:*:0");
+	serve_and_dial("unix:@weft-net-test");
+	serve_and_dial("unix:/tmp/weft-net-test.sock");
+	serve_and_dial("unix:/tmp/weft-net-test.sock");	/* a stale file */
+	unlink("/tmp/weft-net-test.sock");
+	return 0;
+}
+
+TEST(listen_and_dial_by_text)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, all_kinds, NULL), 0);
+}
+
+static int
+six(void *arg)
+{
+	(void)arg;
+	serve_and_dial("tcp:[::1]:0");
+	return 0;
+}
+
+TEST(ipv6_in_brackets)
+{
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	struct sockaddr_in6 sa = { .sin6_family = AF_INET6,
+	    .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&sa, sizeof sa) < 0) {
+		if (fd >= 0)
+			close(fd);
+		test_skip("no IPv6 here");
+	}
+	close(fd);
+	test_result(test_run(1, six, NULL), 0);
+}
+
+TEST(bad_addresses_are_refused)
+{
+	static const char *const bad[] = {
+		"", "tcp", "tcp:", "tcp:host", "tcp:host:", "tcp::", "tcp:1:2:3",
+		"tcp:[::1]", "tcp:[::1]80", "tcp:[::1:80", "tcp:::1:80",
+		"tcp:[zz]:80", "tcp:[]:80", "tcp:[::1%]:80", "tcp:[1.2.3.4]:80",
+		"tcp:a b:80", "tcp:host:65536", "tcp:host:-1", "tcp:host:8 0",
+		"tcp:host:00000080", "udp:", "unix:", "unix:@", "ftp:x:1",
+		"127.0.0.1:80", ":80", "TCP:localhost:80", "tcp:ho/st:1",
+	};
+	char longest[400] = "unix:";
+	size_t i;
+
+	for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+		ck_assert_msg(co_dial(bad[i]) == -EINVAL, "dial %s", bad[i]);
+		ck_assert_msg(co_listen(bad[i]) == -EINVAL, "listen %s", bad[i]);
+	}
+	test_result(co_dial(NULL), -EINVAL);
+	memset(longest + 5, 'x', 200);
+	test_result(co_dial(longest), -ENAMETOOLONG);
+	test_result(co_listen("tcp:no-such-host.invalid:0"), -ENOENT);
+}
+
+static int
+refused(void *arg)
+{
+	char text[64];
+	int fd = co_listen("tcp:127.0.0.1:0");
+
+	(void)arg;
+	test_result(co_address(fd, text, sizeof text), 0);
+	test_result(co_address(fd, text, 5), -EMSGSIZE);
+	test_result(co_listen(text), -EADDRINUSE);
+	test_result(co_close(fd), 0);
+	test_result(co_dial(text), -ECONNREFUSED);
+	test_result(co_dial("unix:/nonexistent/socket"), -ENOENT);
+	test_result(co_dial("unix:@nobody-is-here"), -ECONNREFUSED);
+	return 0;
+}
+
+TEST(nobody_listens)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, refused, NULL), 0);
+	test_result(refused(NULL), 0);
+}
+
+/* A listener whose queue is full answers no connection. */
+static int
+blackhole(char *text, size_t size, int filler[8])
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), i;
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof sa;
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
+	ck_assert_int_eq(listen(fd, 0), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+	for (i = 0; i < 8; i++) {
+		filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK |
+		    SOCK_CLOEXEC, 0);
+		(void)!connect(filler[i], (struct sockaddr *)&sa, len);
+	}
+	snprintf(text, size, "tcp:127.0.0.1:%d", ntohs(sa.sin_port));
+	return fd;
+}
+
+static int
+dial_nowhere(void *arg)
+{
+	int filler[8], fd, i;
+	char text[64];
+	co_time start;
+
+	(void)arg;
+	fd = blackhole(text, sizeof text, filler);
+	start = co_now();
+	co_timeout(CO_MS(50))
+		test_result(co_dial(text), -ETIMEDOUT);
+	test_between(co_now() - start, CO_MS(50), CO_MS(300) * test_slow());
+	co_timeout(0)
+		test_result(co_dial(text), -ETIMEDOUT);
+	close(fd);
+	for (i = 0; i < 8; i++)
+		close(filler[i]);
+	return 0;
+}
+
+TEST(a_deadline_ends_a_dial)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, dial_nowhere, NULL), 0);
+	test_result(dial_nowhere(NULL), 0);
+}
+
+/* --- many connections ----------------------------------------------------- */
+
+static char server[64];
+
+static int
+client(void *arg)
+{
+	int i, n = (int)(intptr_t)arg, fd;
+
+	for (i = 0; i < n; i++) {
+		fd = co_dial(server);
+		say_hello(fd);
+		test_result(co_close(fd), 0);
+	}
+	return 0;
+}
+
+static int
+churn(void *arg)
+{
+	int i, fd = co_listen("tcp:127.0.0.1:0");
+	int rounds = (int)test_count(30, 1000);
+	struct co_scope all, clients;
+
+	(void)arg;
+	test_result(co_address(fd, server, sizeof server), 0);
+	co_scope(all) {
+		co_spawn(serve, (void *)(intptr_t)fd);
+		co_scope(clients)
+			for (i = 0; i < 20; i++)
+				co_spawn(client, (void *)(intptr_t)rounds);
+		test_result(clients.status, 0);
+		test_result(co_close(fd), 0);
+	}
+	test_result(all.status, 0);
+	return 0;
+}
+
+TEST(connections_come_and_go)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, churn, NULL), 0);
+}
+
+/* --- running out of descriptors ------------------------------------------- */
+
+static int accepted;
+
+static int
+accept_all(void *arg)
+{
+	int fd;
+
+	while ((fd = co_accept((int)(intptr_t)arg, NULL, NULL)) >= 0) {
+		accepted++;
+		co_close(fd);
+	}
+	return 0;
+}
+
+static int
+shortage(void *arg)
+{
+	struct rlimit limit, small;
+	struct co_scope s;
+	int fd, clients[4], hog[64], n = 0, i;
+	char text[64];
+
+	(void)arg;
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	fd = co_listen("tcp:127.0.0.1:0");
+	test_result(co_address(fd, text, sizeof text), 0);
+	for (i = 0; i < 4; i++)
+		ck_assert_int_ge(clients[i] = co_dial(text), 0);
+	small = limit;
+	small.rlim_cur = 60;
+	setrlimit(RLIMIT_NOFILE, &small);
+	while (n < 64 && (hog[n] = dup(0)) >= 0)
+		n++;
+	ck_assert_int_eq(errno, EMFILE);
+	accepted = 0;
+	co_scope(s) {
+		co_spawn(accept_all, (void *)(intptr_t)fd);
+		co_sleep(CO_MS(60));
+		ck_assert_int_eq(accepted, 0);
+		while (n > 0)
+			close(hog[--n]);
+		for (i = 0; accepted < 4 && i < 1000; i++)
+			co_sleep(CO_MS(1));
+		ck_assert_int_eq(accepted, 4);
+		/* Now it pauses, and is closed. */
+		co_close(fd);
+	}
+	setrlimit(RLIMIT_NOFILE, &limit);
+	for (i = 0; i < 4; i++)
+		co_close(clients[i]);
+	return 0;
+}
+
+TEST(accept_waits_for_descriptors)
+{
+	test_result(test_run(1, shortage, NULL), 0);
+	test_result(test_run(2, shortage, NULL), 0);
+}
+
+/* --- ends of connections -------------------------------------------------- */
+
+static void
+tcp_pair(int fd[2])
+{
+	int listener = co_listen("tcp:127.0.0.1:0");
+	char text[64];
+
+	test_result(co_address(listener, text, sizeof text), 0);
+	ck_assert_int_ge(fd[0] = co_dial(text), 0);
+	ck_assert_int_ge(fd[1] = co_accept(listener, NULL, NULL), 0);
+	co_close(listener);
+}
+
+static void
+reset(int fd)
+{
+	struct linger l = { 1, 0 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
+	co_close(fd);
+}
+
+static int
+reset_soon(void *arg)
+{
+	co_sleep(CO_MS(5));
+	reset((int)(intptr_t)arg);
+	return 0;
+}
+
+static int
+ends(void *arg)
+{
+	static char big[1 << 20];
+	struct co_scope s;
+	char buf[16];
+	int fd[2];
+
+	(void)arg;
+	/* Data, then the end, again and again. */
+	tcp_pair(fd);
+	test_result(co_write(fd[1], "abc", 3), 3);
+	shutdown(fd[1], SHUT_WR);
+	test_result(co_read(fd[0], buf, 16), 3);
+	test_result(co_read(fd[0], buf, 16), 0);
+	test_result(co_read(fd[0], buf, 16), 0);
+	test_result(co_write(fd[0], "de", 2), 2);
+	test_result(co_read(fd[1], buf, 16), 2);
+	test_result(co_write(fd[1], "x", 1), -EPIPE);
+	reset(fd[0]);
+	test_result(co_read(fd[1], buf, 16), -ECONNRESET);
+	co_close(fd[1]);
+	/* A reset while waiting to read, and to write. */
+	tcp_pair(fd);
+	co_scope(s) {
+		co_spawn(reset_soon, (void *)(intptr_t)fd[1]);
+		test_result(co_read(fd[0], buf, 16), -ECONNRESET);
+	}
+	co_close(fd[0]);
+	tcp_pair(fd);
+	co_scope(s) {
+		ssize_t n;
+
+		co_spawn(reset_soon, (void *)(intptr_t)fd[1]);
+		while ((n = co_write(fd[0], big, sizeof big)) > 0)
+			continue;
+		ck_assert(n == -ECONNRESET || n == -EPIPE);
+	}
+	co_close(fd[0]);
+	return 0;
+}
+
+TEST(ends_and_resets)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, ends, NULL), 0);
+}
+
+/* --- datagrams ------------------------------------------------------------ */
+
+static int
+datagrams(void *arg)
+{
+	static char big[65000], got[65000];
+	struct sockaddr_in from;
+	socklen_t len = sizeof from;
+	char text[64], buf[8];
+	int a = co_listen("udp:127.0.0.1:0"), b;
+
+	(void)arg;
+	test_result(co_address(a, text, sizeof text), 0);
+	ck_assert_int_eq(strncmp(text, "udp:127.0.0.1:", 14), 0);
+	b = co_dial(text);
+	test_result(co_send(b, "hello", 5, 0), 5);
+	test_result(co_recvfrom(a, buf, 8, 0, (struct sockaddr *)&from, &len),
+	    5);
+	test_result(co_sendto(a, "", 0, 0, (struct sockaddr *)&from, len), 0);
+	test_result(co_recv(b, buf, 8, 0), 0);		/* not the end */
+	test_result(co_sendto(a, "longer than 8", 13, 0,
+	    (struct sockaddr *)&from, len), 13);
+	test_result(co_recv(b, buf, 8, MSG_TRUNC), 13);
+	test_result(co_send(b, big, sizeof big, 0), (ssize_t)sizeof big);
+	test_result(co_recv(a, got, sizeof got, 0), (ssize_t)sizeof got);
+	test_result(co_recv(a, got, 1, MSG_DONTWAIT), -EAGAIN);
+	co_timeout(CO_MS(5))
+		test_result(co_recv(a, got, 1, 0), -ETIMEDOUT);
+	co_close(a);
+	test_result(co_send(b, "x", 1, 0), 1);
+	test_result(co_recv(b, buf, 8, 0), -ECONNREFUSED);
+	co_close(b);
+	return 0;
+}
+
+TEST(datagrams_keep_their_bounds)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, datagrams, NULL), 0);
+}
+
+static int
+pass_fd(void *arg)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} u = { .room = "" };
+	struct iovec v = { (char[]){ "x" }, 1 };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1,
+	    .msg_control = u.room, .msg_controllen = sizeof u.room };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	int sv[2], p[2], got;
+	char buf[4];
+
+	(void)arg;
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	ck_assert_int_eq(pipe(p), 0);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &p[0], sizeof(int));
+	test_result(co_sendmsg(sv[0], &m, 0), 1);
+	m.msg_controllen = sizeof u.room;
+	test_result(co_recvmsg(sv[1], &m, 0), 1);
+	memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
+	ck_assert(fcntl(got, F_GETFD) & FD_CLOEXEC);
+	test_result(co_write(p[1], "abc", 3), 3);
+	test_result(co_read(got, buf, 4), 3);
+	co_close(got);
+	co_close(sv[0]);
+	co_close(sv[1]);
+	co_close(p[0]);
+	co_close(p[1]);
+	return 0;
+}
+
+TEST(descriptors_can_be_sent)
+{
+	test_result(test_run(1, pass_fd, NULL), 0);
+}
+
+/* --- names ---------------------------------------------------------------- */
+
+static int
+names(void *arg)
+{
+	struct addrinfo *list, hints = { .ai_socktype = SOCK_STREAM };
+
+	(void)arg;
+	test_result(co_resolve("localhost", "80", &hints, &list), 0);
+	ck_assert_ptr_nonnull(list);
+	freeaddrinfo(list);
+	test_result(co_resolve(NULL, NULL, NULL, &list), -EINVAL);
+	test_result(co_resolve("x", "no-such-service", &hints, &list), -EINVAL);
+	co_timeout(0)
+		test_result(co_resolve("localhost", NULL, NULL, &list),
+		    -ETIMEDOUT);
+	co_timeout(CO_US(50)) {
+		int code = co_resolve("localhost", NULL, NULL, &list);
+
+		if (code == 0)
+			freeaddrinfo(list);
+		else
+			test_result(code, -ETIMEDOUT);
+	}
+	return 0;
+}
+
+TEST(names_are_looked_up)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, names, NULL), 0);
+	test_result(names(NULL), 0);
+}
