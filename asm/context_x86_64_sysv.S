@@ -23,13 +23,14 @@
  * and a context that has not begun (context_make):
  *
  *	sp + 0x18	entry
- *	sp + 0x20	16 bytes nothing; then the top of the stack
+ *	sp + 0x20	0, where an unwinder without CFI looks for a return
+ *	sp + 0x28	0; then the top of the stack
  *
  * The direction flag is clear and the x87 stack empty, as at any call.
  */
 	.text
 
-/* void co__context_jump(struct context *from [rdi], struct context *to [rsi]) */
+/* void co__context_jump(struct context *from: rdi, struct context *to: rsi) */
 	.globl	co__context_jump
 	.hidden	co__context_jump
 	.type	co__context_jump, @function
@@ -37,7 +38,7 @@
 co__context_jump:
 	.cfi_startproc
 	endbr64				/* we may be called by pointer */
-	leaq	-0x40(%rsp), %rsp	/* room for all but the return address */
+	leaq	-0x40(%rsp), %rsp	/* room for all but the return */
 	.cfi_adjust_cfa_offset 0x40
 	leaq	.Lresume(%rip), %rax	/* where this side will go on */
 	movq	%r12, 0x18(%rsp)	/* save what our caller relies on */
@@ -58,10 +59,10 @@ co__context_jump:
 	movq	%rsp, (%rdi)		/* from->sp: this side can be resumed */
 	cmpb	$0, co__context_reload(%rip)	/* a processor that rather */
 	jne	2f			/* reloads than looks? */
-	movl	0x00(%rsp), %ecx	/* read back in the width of the store: */
+	movl	0x00(%rsp), %ecx	/* read back as wide as stored: */
 	movzwl	0x04(%rsp), %edx	/* it comes from the store buffer */
-	movq	(%rsi), %rsp		/* to->sp: we are on the other stack, */
-					/* whose frame looks the same: CFI holds */
+	movq	(%rsi), %rsp		/* to->sp: we are on the other stack; */
+					/* its frame is alike: CFI holds */
 	xorl	0x00(%rsp), %ecx	/* bits that differ */
 	testl	$0xffc0, %ecx		/* control only; 0x3f is status */
 	jne	3f			/* rare: forwards */
@@ -112,7 +113,7 @@ co__context_begin:
 	.cfi_undefined %rbp
 	endbr64				/* an indirect jump comes here */
 	movq	0x18(%rsp), %rax	/* entry */
-	leaq	0x30(%rsp), %rsp	/* the whole stack is free */
+	leaq	0x20(%rsp), %rsp	/* the whole stack is free */
 	xorl	%ebp, %ebp		/* ends the chain of frame pointers */
 	leaq	1f(%rip), %rcx
 	pushq	%rcx

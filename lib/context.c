@@ -94,7 +94,7 @@ struct frame {			/* FRAME */
 	void *rbp;
 	const void *rip;
 	void (*entry)(void);
-	void *top[2];
+	void *end[2];
 };
 _Static_assert(offsetof(struct frame, entry) == 0x18, "FRAME");
 _Static_assert(sizeof(struct frame) == 0x30, "FRAME");
@@ -105,12 +105,13 @@ frame_make(void *lo, void *hi, void (*entry)(void))
 	struct frame *f = (struct frame *)hi - 1;
 
 	(void)lo;
-	f->mxcsr = 0x1f80;	/* as a process begins: all exceptions masked, */
+	f->mxcsr = 0x1f80;	/* as a process begins: exceptions masked, */
 	f->x87cw = 0x37f;	/* to nearest, 64 bits of mantissa */
 	f->nothing = 0;
 	f->rbp = NULL;
 	f->rip = co__context_begin;
 	f->entry = entry;
+	f->end[0] = f->end[1] = NULL;
 	return f;
 }
 

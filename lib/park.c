@@ -74,13 +74,13 @@ arm(struct task *t, uint64_t ticket, co_time until, uint32_t *ret_id)
 	int code;
 
 	if (t->scope && t->scope->co__armer) {
-		code = scope_arm(t->scope->co__armer, h);
+		code = scope_arm(t->scope->co__armer, t->worker);
 		if (unlikely(code < 0))
 			return code;
 	}
 	if (until == CO_FOREVER)
 		return 0;
-	code = timer_add(h, until, t, ticket, ret_id);
+	code = timer_add(h, t->worker->now, until, t, ticket, ret_id);
 	return code < 0 ? code : 1;
 }
 

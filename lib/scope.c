@@ -580,7 +580,7 @@ co_scope_leave(struct co_scope *s)
 /* --- deadlines, notes ------------------------------------------------------ */
 
 cold int
-scope_arm_slow(struct co_scope *s, struct timers *h)
+scope_arm_slow(struct co_scope *s, struct worker *w)
 {
 	int code;
 
@@ -590,8 +590,9 @@ scope_arm_slow(struct co_scope *s, struct timers *h)
 			return 0;
 		os_give_way();	/* another one arms it, or finds no memory */
 	}
-	s->co__heap = h;
-	code = timer_add(h, s->co__deadline, s, 0, &s->co__timer);
+	s->co__heap = &w->timers;
+	code = timer_add(&w->timers, w->now, s->co__deadline, s, 0,
+	    &s->co__timer);
 	/* Unless it is firing by now. */
 	a_cas_acqrel(&s->co__timer_state, (uint32_t)SCOPE_TIMER_ARMING,
 	    (uint32_t)(code < 0 ? SCOPE_TIMER_NONE : SCOPE_TIMER_ARMED));

@@ -17,14 +17,14 @@ int scope_add(struct co_scope *s, struct task *child);
 void scope_remove(struct task *child, int ret);
 
 /* Arms the scope's own deadline, the first time: 0, or -ENOMEM. */
-int scope_arm_slow(struct co_scope *s, struct timers *h);
+int scope_arm_slow(struct co_scope *s, struct worker *w);
 
 static inline int
-scope_arm(struct co_scope *s, struct timers *h)
+scope_arm(struct co_scope *s, struct worker *w)
 {
 	if (likely(a_load_relaxed(&s->co__timer_state) > SCOPE_TIMER_ARMING))
 		return 0;
-	return scope_arm_slow(s, h);
+	return scope_arm_slow(s, w);
 }
 
 /* For who asks and does not wait, so that no timer is armed: ends the scope

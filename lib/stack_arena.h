@@ -7,7 +7,7 @@
  * SHAPE.  From low to high addresses; a stack's guard is its own low end:
  *
  *	base
- *	| guard 0 | stack 0 ..... | guard 1 | stack 1 ..... |  ... 8 stacks | pad |
+ *	| guard 0 | stack 0 ... | guard 1 | stack 1 ... |  ... 8 stacks | pad |
  *	| guard 8 | ...
  *
  *	                          ... | struct stack | colour |
@@ -46,7 +46,7 @@ struct stack_shape {		/* all [const]; read by the fault handler */
 };
 
 enum guard_mode {
-	GUARD_UNTRIED,	/* as GUARD_CHEAP, but it is not known whether it works */
+	GUARD_UNTRIED,	/* as GUARD_CHEAP, but who knows whether it works */
 	GUARD_CHEAP,	/* MADV_GUARD_INSTALL when a stack is first got */
 	GUARD_MPROTECT,	/* mprotect when it is first promised */
 	GUARD_OFF	/* no more maps, and the user allows it */
@@ -61,15 +61,14 @@ struct stack_class;
 struct stack_arena {
 	struct stack_shape shape;
 	struct stack_class *class;	/* [const] */
-	struct stack_arena *next, **back;	/* [LOCK_STACK] all of a class */
-	struct stack_arena *free_next, **free_back;	/* [LOCK_STACK] those
-				   with a stack to give, oldest first */
+	struct stack_arena *next, **back;	/* [LOCK_STACK] of a class */
+	struct stack_arena *free_next, **free_back;	/* [LOCK_STACK] S4 */
 	bool free_listed;	/* [LOCK_STACK] */
 	uint64_t age;		/* [const] */
 	uint32_t out;		/* [LOCK_STACK] */
 	uint32_t fresh, ready;	/* [LOCK_STACK] see above */
-	uint32_t cold_head;	/* [LOCK_STACK] head of list + 1; 0: empty */
-	uint32_t protected, waived;	/* [atomic] stacks in that guard_state */
+	uint32_t cold_head;	/* [LOCK_STACK] index + 1; 0: none is cold */
+	uint32_t protected, waived;	/* [atomic] stacks in that state */
 	unsigned *valgrind;	/* [who got it] ids; NULL: not under valgrind */
 	uint8_t *guards;	/* [who got it] enum guard_state of each */
 	uint32_t link[];	/* [LOCK_STACK] */

@@ -15,7 +15,7 @@
  *
  *	F1  a slot is written under table_mutex; `used` is set last and cleared
  *	    first (release; the handler loads with acquire)
- *	F2  the handler looks into a stack only when the thread that faulted runs
+ *	F2  the handler looks into a stack only if the thread that faulted runs
  *	    on it: its arena cannot go meanwhile.  All other slots that it reads
  *	    may change under its eyes, and only make a comparison fail.
  */

@@ -10,7 +10,8 @@
  *
  *	S1  in.at <= in.end <= in.room
  *	S2  out.at <= out.end <= out.room; from at to end is to be sent
- *	S3  a buffer grows to what the caller's limit asks for, never beyond
+ *	S3  beyond FIRST bytes the input grows only to what the caller's limit
+ *	    asks for
  */
 #include "base.h"
 
@@ -135,7 +136,7 @@ grow(struct half *h, size_t most)
 	size_t room = h->room ? 2 * h->room : FIRST;
 	char *buf;
 
-	if (room > most)
+	if (room > most && room > FIRST)
 		room = most > h->room ? most : h->room + 1;
 	buf = realloc(h->buf, room);
 	if (!buf)

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timer.c - a heap with four children to a node.
+ * timer.c - heaps with four children to a node.
  *
- * Layer 4.  Invariants, with h->lock free:
+ * Layer 4.  Invariants, with h->lock free, for each heap x of the two:
  *
- *	I1  heap[i] is not later than any of heap[4i+1 .. 4i+4].
- *	I2  node[heap[i].node].pos == i, for all i < count.
- *	I3  next == (count ? heap[0].when : CO_FOREVER).
+ *	I1  x.at[i] is not later than any of x.at[4i+1 .. 4i+4].
+ *	I2  node[x.at[i].node].pos == i, for all i < count.
+ *	I3  next is the earlier of the two tops, or CO_FOREVER; wake likewise,
+ *	    but the coarse heap's top counts TIMER_SLACK later.
  *
  * A wait that ends otherwise deletes its timer at once: a server that gives
  * every request ten seconds would keep a million dead entries.
+ *
+ * Two heaps, because a worker that sleeps between any two of a hundred
+ * thousand timers spends its time going to sleep: a million naps of 1 to 1000
+ * ms took three times the processor time with one.
+ *
  * Rejected: a wheel, which is O(1) but coarse; sleeps end in the order of
  * their deadlines here, to the nanosecond.
  */
@@ -29,63 +35,77 @@ before(const struct timer_entry *a, const struct timer_entry *b)
 }
 
 static void
-place(struct timers *h, uint32_t i, struct timer_entry e)
+place(struct timers *h, struct timer_heap *x, uint32_t i, struct timer_entry e)
 {
-	h->heap[i] = e;
+	x->at[i] = e;
 	h->node[e.node].pos = i;
 }
 
 static void
-sift_up(struct timers *h, uint32_t i, struct timer_entry e)
+sift_up(struct timers *h, struct timer_heap *x, uint32_t i,
+    struct timer_entry e)
 {
 	while (i > 0) {
 		uint32_t up = (i - 1) / CHILDREN;
 
-		if (!before(&e, &h->heap[up]))
+		if (!before(&e, &x->at[up]))
 			break;
-		place(h, i, h->heap[up]);
+		place(h, x, i, x->at[up]);
 		i = up;
 	}
-	place(h, i, e);
+	place(h, x, i, e);
 }
 
 static void
-sift_down(struct timers *h, uint32_t i, struct timer_entry e)
+sift_down(struct timers *h, struct timer_heap *x, uint32_t i,
+    struct timer_entry e)
 {
 	for (;;) {
 		uint32_t c = i * CHILDREN + 1, best = c, end;
 
-		if (c >= h->count)
+		if (c >= x->count)
 			break;
-		end = c + CHILDREN < h->count ? c + CHILDREN : h->count;
+		end = c + CHILDREN < x->count ? c + CHILDREN : x->count;
 		while (++c < end)
-			if (before(&h->heap[c], &h->heap[best]))
+			if (before(&x->at[c], &x->at[best]))
 				best = c;
-		if (!before(&h->heap[best], &e))
+		if (!before(&x->at[best], &e))
 			break;
-		place(h, i, h->heap[best]);
+		place(h, x, i, x->at[best]);
 		i = best;
 	}
-	place(h, i, e);
+	place(h, x, i, e);
+}
+
+static co_time
+top(const struct timer_heap *x)
+{
+	return x->count ? x->at[0].when : CO_FOREVER;
 }
 
 static void
 note_next(struct timers *h)
 {
-	a_store_release(&h->next, h->count ? h->heap[0].when : CO_FOREVER);
+	co_time exact = top(&h->heap[TIMER_EXACT]);
+	co_time coarse = top(&h->heap[TIMER_COARSE]), late;
+
+	late = coarse < CO_FOREVER - TIMER_SLACK ? coarse + TIMER_SLACK :
+	    CO_FOREVER;
+	a_store_relaxed(&h->wake, exact < late ? exact : late);
+	a_store_release(&h->next, exact < coarse ? exact : coarse);
 }
 
 static void
-take_out(struct timers *h, uint32_t i)
+take_out(struct timers *h, struct timer_heap *x, uint32_t i)
 {
-	uint32_t id = h->heap[i].node;
-	struct timer_entry last = h->heap[--h->count];
+	uint32_t id = x->at[i].node;
+	struct timer_entry last = x->at[--x->count];
 
-	if (i < h->count) {
-		if (i > 0 && before(&last, &h->heap[(i - 1) / CHILDREN]))
-			sift_up(h, i, last);
+	if (i < x->count) {
+		if (i > 0 && before(&last, &x->at[(i - 1) / CHILDREN]))
+			sift_up(h, x, i, last);
 		else
-			sift_down(h, i, last);
+			sift_down(h, x, i, last);
 	}
 	h->node[id].armed = 0;
 	h->node[id].pos = h->free;
@@ -93,19 +113,12 @@ take_out(struct timers *h, uint32_t i)
 }
 
 static int
-grow(struct timers *h)
+grow_nodes(struct timers *h)
 {
 	uint32_t room = h->room ? h->room * 2 : 64, i;
-	struct timer_entry *heap;
 	struct timer_node *node;
 
-	if (chaos_fail())
-		return -ENOMEM;
-	heap = realloc(h->heap, room * sizeof *heap);
-	if (!heap)
-		return -ENOMEM;
-	h->heap = heap;
-	node = realloc(h->node, room * sizeof *node);
+	node = chaos_fail() ? NULL : realloc(h->node, room * sizeof *node);
 	if (!node)
 		return -ENOMEM;
 	h->node = node;
@@ -113,8 +126,22 @@ grow(struct timers *h)
 		node[i].armed = 0;
 		node[i].pos = i + 1 < room ? i + 1 : NONE;
 	}
-	h->free = h->room;	/* grow is called when there was none */
+	h->free = h->room;	/* called when there was none */
 	h->room = room;
+	return 0;
+}
+
+static int
+grow_heap(struct timer_heap *x)
+{
+	uint32_t room = x->room ? x->room * 2 : 64;
+	struct timer_entry *at;
+
+	at = chaos_fail() ? NULL : realloc(x->at, room * sizeof *at);
+	if (!at)
+		return -ENOMEM;
+	x->at = at;
+	x->room = room;
 	return 0;
 }
 
@@ -123,36 +150,43 @@ timers_init(struct timers *h)
 {
 	memset(h, 0, sizeof *h);
 	h->free = NONE;
-	h->next = CO_FOREVER;
+	h->next = h->wake = CO_FOREVER;
 }
 
 void
 timers_fini(struct timers *h)
 {
-	free(h->heap);
+	int i;
+
+	for (i = 0; i < TIMER_HEAPS; i++)
+		free(h->heap[i].at);
 	free(h->node);
 }
 
 int
-timer_add(struct timers *h, co_time when, void *owner, uint64_t ticket,
-    uint32_t *ret_id)
+timer_add(struct timers *h, co_time now, co_time when, void *owner,
+    uint64_t ticket, uint32_t *ret_id)
 {
+	bool coarse = when > now && (uint64_t)when - (uint64_t)now > TIMER_LONG;
+	struct timer_heap *x = &h->heap[coarse];
 	struct timer_entry e;
 	struct timer_node *n;
 	int code = 0;
 
 	lock_take(&h->lock, LOCK_TIMER);
 	if (unlikely(h->free == NONE))
-		code = grow(h);
+		code = grow_nodes(h);
+	if (unlikely(x->count == x->room) && code == 0)
+		code = grow_heap(x);
 	if (likely(code == 0)) {
 		e = (struct timer_entry){ when, h->seq++, h->free };
 		n = &h->node[e.node];
 		h->free = n->pos;
 		n->owner = owner;
 		n->ticket = ticket;
-		n->armed = 1;
+		n->armed = 1 + coarse;
 		*ret_id = e.node;
-		sift_up(h, h->count++, e);
+		sift_up(h, x, x->count++, e);
 		note_next(h);
 	}
 	lock_drop(&h->lock, LOCK_TIMER);
@@ -169,11 +203,23 @@ timer_del(struct timers *h, uint32_t id, const void *owner, uint64_t ticket)
 	n = &h->node[id];
 	armed = n->armed && n->owner == owner && n->ticket == ticket;
 	if (armed) {
-		take_out(h, n->pos);
+		take_out(h, &h->heap[n->armed - 1], n->pos);
 		note_next(h);
 	}
 	lock_drop(&h->lock, LOCK_TIMER);
 	return armed;
+}
+
+/* The heap with the earlier top that is due, or NULL. */
+static struct timer_heap *
+next_due(struct timers *h, co_time now)
+{
+	struct timer_heap *a = &h->heap[TIMER_EXACT];
+	struct timer_heap *b = &h->heap[TIMER_COARSE];
+
+	if (!a->count || (b->count && before(&b->at[0], &a->at[0])))
+		a = b;
+	return a->count && a->at[0].when <= now ? a : NULL;
 }
 
 /* The lock is held.  Tasks go to `due`, linked by next; a scope is returned,
@@ -181,13 +227,14 @@ timer_del(struct timers *h, uint32_t id, const void *owner, uint64_t ticket)
 static struct co_scope *
 collect(struct timers *h, co_time now, struct task **due, int *count)
 {
+	struct timer_heap *x;
 	struct timer_node *n;
 	struct co_scope *s;
 	struct task *t;
 
-	while (h->count && h->heap[0].when <= now) {
-		n = &h->node[h->heap[0].node];
-		take_out(h, 0);
+	while ((x = next_due(h, now)) != NULL) {
+		n = &h->node[x->at[0].node];
+		take_out(h, x, 0);
 		++*count;
 		if (n->ticket == 0) {
 			s = n->owner;

@@ -19,26 +19,44 @@ struct timer_entry {		/* in heap order by (when, seq) */
 struct timer_node {		/* dense, apart from the tasks: a sift touches
 				   these and not a stack each */
 	uint32_t pos;		/* in the heap, or the next free node */
-	uint32_t armed;
+	uint32_t armed;		/* 0: no; else 1 + which heap */
 	void *owner;		/* struct task, or struct co_scope */
 	uint64_t ticket;	/* of the task's wait; 0: a scope */
 };
 
+struct timer_heap {
+	uint32_t count, room;	/* [lock] */
+	struct timer_entry *at;	/* [lock] */
+};
+
+/*
+ * Long sleeps may end a little late together: a sleeping worker is woken for
+ * them at most every TIMER_SLACK.  They have a heap of their own, so that a
+ * short one never waits for that.  All fire in the order of their times.
+ */
+enum {
+	TIMER_LONG = 50 * 1000 * 1000,	/* ns from now: and the slack is 1 % */
+	TIMER_SLACK = 500 * 1000	/* ns */
+};
+
+enum { TIMER_EXACT, TIMER_COARSE, TIMER_HEAPS };
+
 struct timers {
 	co_time next;		/* [atomic] earliest, CO_FOREVER when none;
 				   written under the lock, read by anybody */
+	co_time wake;		/* [atomic] until when a worker may sleep */
 	struct lock lock;	/* LOCK_TIMER */
-	uint32_t count, room, seq, free;	/* [lock] */
-	struct timer_entry *heap;	/* [lock] */
+	uint32_t room, seq, free;	/* [lock] */
+	struct timer_heap heap[TIMER_HEAPS];	/* [lock] */
 	struct timer_node *node;	/* [lock] */
 };
 
 void timers_init(struct timers *h);
 void timers_fini(struct timers *h);
 
-/* 0, or -ENOMEM.  *ret_id names the timer until it is deleted or fires. */
-int timer_add(struct timers *h, co_time when, void *owner, uint64_t ticket,
-    uint32_t *ret_id);
+/* `now` may be a little old.  0, or -ENOMEM.  *ret_id names the timer until it is deleted or fires. */
+int timer_add(struct timers *h, co_time now, co_time when, void *owner,
+    uint64_t ticket, uint32_t *ret_id);
 
 /* True: it was armed and is no more.  False: it has fired, or is firing. */
 bool timer_del(struct timers *h, uint32_t id, const void *owner,

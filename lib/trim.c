@@ -4,9 +4,9 @@
  *
  * Layer 5.  A coroutine that once went deep and then waits keeps every page it
  * has touched.  About once a second, if the process has faulted in memory since
- * the last time, somebody goes through the task records, a slice at a time, and
- * trims the stacks of those that wait, once for each wait.  It costs nothing
- * where tasks switch.
+ * the last time, somebody goes through the task records, a slice at a time.  He
+ * notes who waits, and trims the stack of who still waits the same wait at the
+ * next round, once.  It costs nothing where tasks switch.
  *
  * HOLD.  A waiting task may be woken at any moment.  Who trims holds it off by
  * on_cpu, as if it were still on a worker:
@@ -36,6 +36,7 @@ enum {
 
 struct batch {
 	int n;
+	bool again;		/* somebody was seen for the first time */
 	struct task *task[BATCH];
 	uint64_t park[BATCH];
 };
@@ -52,27 +53,40 @@ hold(struct batch *b, struct task *t)
 	b->park[b->n++] = park;
 }
 
-static uint64_t
+/*
+ * t is held and waits with the ticket `park`, whose bit 0 is 1.  ext->trimmed
+ * is that ticket once this wait has been seen, and without the bit once it has
+ * been trimmed.  A page below the one in use is left: it comes and goes with a
+ * call or two.
+ */
+static void
+trim_task(struct batch *b, struct task *t, uint64_t park)
+{
+	struct task_ext *e = t->u.run.ext;
+
+	if (e->trimmed == park) {
+		stack_trim(e->stack, (char *)t->u.run.ctx.sp - os_page());
+		e->trimmed = park & ~(uint64_t)PARK_WAITING;
+	} else if (e->trimmed != (park & ~(uint64_t)PARK_WAITING)) {
+		e->trimmed = park;
+		b->again = true;
+	}
+}
+
+static void
 trim_batch(struct batch *b)
 {
-	struct task_ext *e;
-	uint64_t bytes = 0;
 	int i;
 
 	a_heavy_barrier();						/* T2 */
 	for (i = 0; i < b->n; i++) {
 		struct task *t = b->task[i];
 
-		e = t->u.run.ext;
-		if (a_load_acquire(&t->park) == b->park[i] &&		/* T3 */
-		    e->trimmed != b->park[i]) {
-			bytes += stack_trim(e->stack, t->u.run.ctx.sp);
-			e->trimmed = b->park[i];
-		}
+		if (a_load_acquire(&t->park) == b->park[i])		/* T3 */
+			trim_task(b, t, b->park[i]);
 		a_cas_acqrel(&t->on_cpu, (uint8_t)HELD, (uint8_t)0);	/* T4 */
 	}
 	b->n = 0;
-	return bytes;
 }
 
 static void
@@ -94,13 +108,15 @@ trim_slice(struct worker *w)
 
 	if (!rt->trim_next) {		/* a new round, if there is cause */
 		faults = os_faults();
-		if (faults - rt->trim_faults < FAULTS)
+		if (faults - rt->trim_faults < FAULTS && !rt->trim_again)
 			return w->now + PERIOD;
 		rt->trim_faults = faults;
+		rt->trim_again = false;
 	}
 	rt->trim_next = task_each_some(rt, rt->trim_next, SLICE, slice_task,
 	    &b);
 	if (b.n)
 		trim_batch(&b);
+	rt->trim_again |= b.again;
 	return w->now + (rt->trim_next ? PAUSE : PERIOD);
 }

@@ -296,7 +296,7 @@ static int64_t
 sleep_time(struct worker *w, bool *ret_watching)
 {
 	struct runtime *rt = w->rt;
-	co_time next = a_load_relaxed(&w->timers.next), wait;
+	co_time next = a_load_relaxed(&w->timers.wake), wait;
 	bool all_asleep = a_load_acquire(&rt->asleep_count) == rt->nworkers;
 
 	wait = next == CO_FOREVER ? -1 : next - w->now;
@@ -310,7 +310,8 @@ sleep_time(struct worker *w, bool *ret_watching)
 		if (wait < 0 || wait > cap)
 			wait = cap;
 	}
-	if (all_asleep && (rt->trim_next || rt->tidy_ticks != all_ticks(rt))) {
+	if (all_asleep && (rt->trim_next || rt->trim_again ||
+	    rt->tidy_ticks != all_ticks(rt))) {
 		co_time cap = a_load_relaxed(&rt->tidy_at) - w->now;
 
 		cap = cap < 0 ? 0 : cap;

@@ -122,6 +122,7 @@ struct runtime {
 	uint64_t tidy_ticks;		/* [who tidies] picks of all workers */
 	struct slab_chunk *trim_next;	/* [who tidies] trim.c */
 	uint64_t trim_faults;		/* [who tidies] trim.c */
+	bool trim_again;		/* [who tidies] trim.c */
 	uint32_t forced;		/* [atomic] deadlocked: shields are off */
 	uint32_t max_searching;		/* [const] */
 	size_t default_stack;		/* [const] */

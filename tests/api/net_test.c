@@ -136,7 +136,8 @@ TEST(bad_addresses_are_refused)
 	test_result(co_dial(NULL), -EINVAL);
 	memset(longest + 5, 'x', 200);
 	test_result(co_dial(longest), -ENAMETOOLONG);
-	test_result(co_listen("tcp:no-such-host.invalid:0"), -ENOENT);
+	i = (size_t)co_listen("tcp:no-such-host.invalid:0");
+	ck_assert((int)i == -ENOENT || (int)i == -EHOSTUNREACH);
 }
 
 static int
@@ -147,7 +148,7 @@ refused(void *arg)
 
 	(void)arg;
 	test_result(co_address(fd, text, sizeof text), 0);
-	test_result(co_address(fd, text, 5), -EMSGSIZE);
+	test_result(co_address(fd, text + 40, 5), -EMSGSIZE);
 	test_result(co_listen(text), -EADDRINUSE);
 	test_result(co_close(fd), 0);
 	test_result(co_dial(text), -ECONNREFUSED);

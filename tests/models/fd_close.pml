@@ -16,7 +16,7 @@
 mtype = { FREE, OPEN, CLOSING };
 
 mtype state = OPEN;
-byte gen = 1, users;
+byte gen = 1, users = 1;	/* the reader is in a call */
 byte waiter;			/* 0: nobody; else the reader of that file */
 byte file = 1;			/* what the number stands for; 0: nothing */
 byte note;			/* the generation that the loop noted; 0: no */
@@ -58,41 +58,6 @@ inline close_num()
 #endif
 	:: else
 	fi
-}
-
-active proctype reader()
-{
-	bool last;
-
-	atomic {			/* fd_enter */
-		if
-		:: state == OPEN -> users++
-		:: else -> goto out
-		fi
-	};
-	do
-	:: system_call(1);
-		if
-		:: data -> break
-		:: else
-		fi;
-		atomic {		/* fd_wait */
-#ifndef BUG_NO_RECHECK
-			if
-			:: state != OPEN -> break
-			:: else
-			fi;
-#endif
-			waiter = 1
-		};
-		woken[1] -> woken[1] = false;
-		if
-		:: closed[1] -> break
-		:: else
-		fi
-	od;
-	leave();
-out:	left = true
 }
 
 /* The loop of file 1: notes an event, and tells of it later. */
@@ -160,6 +125,35 @@ end1:	atomic { file == 0 -> file = 2 };	/* socket(2) gives the number */
 	system_call(2);
 	atomic { waiter = 2 };
 end2:	woken[2]
+}
+
+active proctype reader()
+{
+	bool last;
+
+	do
+	:: system_call(1);
+		if
+		:: data -> break
+		:: else
+		fi;
+		atomic {		/* fd_wait */
+#ifndef BUG_NO_RECHECK
+			if
+			:: state != OPEN -> break
+			:: else
+			fi;
+#endif
+			waiter = 1
+		};
+		woken[1] -> woken[1] = false;
+		if
+		:: closed[1] -> break
+		:: else
+		fi
+	od;
+	leave();
+	left = true
 }
 
 active proctype monitor()

@@ -24,6 +24,7 @@ active proctype juggler()
 {
 	byte c;
 
+	count[0] = 1;
 	do
 	:: c < 4 ->
 		take((c + 1) % 2);
@@ -71,8 +72,4 @@ active proctype selector()
 #endif
 	one_is_ready = found;		/* else: co_otherwise */
 	assert(one_is_ready)
-}
-
-init {
-	count[0] = 1
 }

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * process_test.c - processes and signals.
+ */
+#include "harness.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <weft/io.h>
+#include <weft/scope.h>
+
+static char *const true_argv[] = { "true", NULL };
+
+static int
+run_sh(const char *script, const struct co_process_options *o,
+    struct co_process *p)
+{
+	char *argv[] = { "sh", "-c", (char *)(uintptr_t)script, NULL };
+
+	return co_spawn_process(p, argv, o);
+}
+
+static int
+exits(void *arg)
+{
+	struct co_process p;
+	int status = 0;
+
+	(void)arg;
+	test_result(run_sh("exit 7", NULL, &p), 0);
+	ck_assert_int_eq(p.in, -1);
+	test_result(co_waitpid(p.pid, &status, 0), p.pid);
+	ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	test_result(co_waitpid(p.pid, &status, 0), -ECHILD);
+	test_result(run_sh("kill -9 $$", NULL, &p), 0);
+	test_result(co_waitpid(-1, &status, 0), p.pid);
+	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == 9);
+	test_result(co_spawn_process(&p, (char *[]){ "/no/such/program", NULL },
+	    NULL), -ENOENT);
+	test_result(co_spawn_process(&p, (char *[]){ NULL }, NULL), -EINVAL);
+	return 0;
+}
+
+TEST(a_process_ends_and_is_waited_for)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, exits, NULL), 0);
+	test_result(exits(NULL), 0);
+}
+
+static int
+pipes(void *arg)
+{
+	const struct co_process_options o = { .pipe_in = true, .pipe_out = true,
+	    .pipe_err = true, .directory = "/" };
+	const struct co_process_options one = { .pipe_out = true,
+	    .err_to_out = true, .env = (char *[]){ "X=y", NULL } };
+	struct co_process p;
+	char buf[100];
+	int status;
+
+	(void)arg;
+	test_result(run_sh("cat; pwd >&2", &o, &p), 0);
+	test_result(co_write_full(p.in, "through", 7), 7);
+	test_result(co_close(p.in), 0);
+	test_result(co_read_full(p.out, buf, 100), 7);
+	ck_assert_int_eq(memcmp(buf, "through", 7), 0);
+	test_result(co_read_full(p.err, buf, 100), 2);
+	ck_assert_int_eq(memcmp(buf, "/\n", 2), 0);
+	co_close(p.out);
+	co_close(p.err);
+	test_result(co_waitpid(p.pid, &status, 0), p.pid);
+	/* Nothing of ours is open in it, and no signal is blocked. */
+	test_result(run_sh("echo $X; ls -l /proc/self/fd | grep -c anon_inode; "
+	    "grep SigBlk /proc/self/status >&2", &one, &p), 0);
+	memset(buf, 0, sizeof buf);
+	ck_assert_int_gt(co_read_full(p.out, buf, 99), 10);
+	ck_assert_str_eq(buf, "y\n0\nSigBlk:\t0000000000000000\n");
+	co_close(p.out);
+	test_result(co_waitpid(p.pid, &status, 0), p.pid);
+	return 0;
+}
+
+TEST(pipes_to_a_process)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, pipes, NULL), 0);
+}
+
+static int
+cancel_wait(void *arg)
+{
+	struct co_process p;
+	int status;
+
+	(void)arg;
+	test_result(run_sh("sleep 10", NULL, &p), 0);
+	co_timeout(CO_MS(20))
+		test_result(co_waitpid(p.pid, &status, 0), -ETIMEDOUT);
+	test_result(co_waitpid(p.pid, &status, WNOHANG), 0);
+	kill(p.pid, SIGTERM);
+	test_result(co_waitpid(p.pid, &status, 0), p.pid);
+	return 0;
+}
+
+TEST(a_deadline_ends_the_wait_for_a_process)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, cancel_wait, NULL), 0);
+}
+
+static int
+one_process(void *arg)
+{
+	struct co_process p;
+	int status, i, n = (int)test_count(10, 200);
+
+	(void)arg;
+	for (i = 0; i < n; i++) {
+		test_result(co_spawn_process(&p, true_argv, NULL), 0);
+		test_result(co_waitpid(p.pid, &status, 0), p.pid);
+		ck_assert_int_eq(status, 0);
+	}
+	return 0;
+}
+
+static int
+many_processes(void *arg)
+{
+	struct co_scope s;
+	int i;
+
+	(void)arg;
+	co_scope(s)
+		for (i = 0; i < 8; i++)
+			co_spawn(one_process, NULL);
+	return s.status;
+}
+
+TEST(many_processes_at_once)
+{
+	test_result(test_run(2, many_processes, NULL), 0);
+}
+
+/* --- signals -------------------------------------------------------------- */
+
+static int
+signals(void *arg)
+{
+	co_time start = co_now();
+
+	(void)arg;
+	test_result(co_wait_signal(0), -EINVAL);
+	test_result(co_wait_signal(SIGKILL), -EINVAL);
+	test_result(co_wait_signal(1000), -EINVAL);
+	co_timeout(CO_MS(10))
+		test_result(co_wait_signal(SIGUSR1), -ETIMEDOUT);
+	ck_assert(co_now() - start >= CO_MS(10));
+	/* Remembered, once. */
+	kill(getpid(), SIGUSR1);
+	kill(getpid(), SIGUSR1);
+	test_result(co_wait_signal(SIGUSR1), 0);
+	test_result(co_select(co_on_signal(SIGUSR1), co_otherwise), 1);
+	test_result(co_select(co_on_signal(SIGUSR1), co_on_signal(SIGUSR2),
+	    co_on_timeout(CO_MS(5))), 2);
+	kill(getpid(), SIGUSR2);
+	test_result(co_select(co_on_signal(SIGUSR1), co_on_signal(SIGUSR2)), 1);
+	return 0;
+}
+
+static int
+send_soon(void *arg)
+{
+	co_sleep(CO_MS(5));
+	kill(getpid(), (int)(intptr_t)arg);
+	return 0;
+}
+
+static int
+waited_for(void *arg)
+{
+	struct co_scope s;
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 5; i++) {
+		co_scope(s) {
+			co_spawn(send_soon, (void *)(intptr_t)SIGTERM);
+			if (i % 2)
+				test_result(co_wait_signal(SIGTERM), 0);
+			else
+				test_result(co_select(co_on_signal(SIGINT),
+				    co_on_signal(SIGTERM)), 1);
+			co_timeout(CO_MS(1))
+				test_result(co_wait_signal(SIGTERM), -ETIMEDOUT);
+		}
+	}
+	return 0;
+}
+
+TEST(signals_wake_one_who_waits_and_are_remembered_once)
+{
+	FOR_WORKERS(w) {
+		test_result(test_run(w, signals, NULL), 0);
+		test_result(test_run(w, waited_for, NULL), 0);
+	}
+	test_result(co_wait_signal(SIGTERM), -EINVAL);
+}
+
+static int
+after_the_end(void *arg)
+{
+	(void)arg;
+	raise(SIGTERM);
+	return 0;
+}
+
+TEST(the_runtime_gives_signals_back)
+{
+	struct test_child c;
+
+	test_result(test_run(2, waited_for, NULL), 0);
+	c = test_child(after_the_end, NULL);
+	ck_assert_int_eq(c.signal, SIGTERM);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timer_test.c - the heap of timers against a sorted array.
+ *
+ * Timers have tasks as owners only in name here: scopes, which fire without
+ * being claimed, stand for all of them.
+ */
+#include "harness.h"
+
+#include "timer.h"
+
+enum { MOST = 300 };
+
+struct model {			/* what is armed, in the order of firing */
+	co_time when;
+	uint32_t seq;
+	uint32_t id;
+	int scope;
+};
+
+static struct timers heap;
+static struct co_scope scopes[MOST];
+static struct model model[MOST];
+static bool armed[MOST];
+static int n_model;
+static uint32_t next_seq;
+static int fired[MOST], n_fired;
+
+static void
+on_wake(struct task *t)
+{
+	ck_abort_msg("task %p was woken", (void *)t);
+}
+
+static void
+on_end(struct co_scope *s)
+{
+	ck_assert_uint_eq(s->co__timer_state, SCOPE_TIMER_FIRING);
+	fired[n_fired++] = (int)(s - scopes);
+}
+
+static void
+check_heap(void)
+{
+	uint32_t i;
+
+	ck_assert_uint_eq(heap.count, (uint32_t)n_model);
+	for (i = 0; i < heap.count; i++) {
+		const struct timer_entry *e = &heap.heap[i];
+		const struct timer_entry *up = &heap.heap[i ? (i - 1) / 4 : 0];
+
+		ck_assert(up->when <= e->when);
+		ck_assert_uint_eq(heap.node[e->node].pos, i);
+		ck_assert_uint_eq(heap.node[e->node].armed, 1);
+	}
+	ck_assert_int_eq(heap.next, n_model ? model[0].when : CO_FOREVER);
+}
+
+static void
+add(int scope, co_time when)
+{
+	struct model m = { when, next_seq++, 0, scope };
+	int at = n_model;
+
+	test_result(timer_add(&heap, when, &scopes[scope], 0, &m.id), 0);
+	while (at > 0 && model[at - 1].when > when) {
+		model[at] = model[at - 1];
+		at--;
+	}
+	model[at] = m;
+	n_model++;
+	armed[scope] = true;
+}
+
+static int
+place_of(int scope)
+{
+	int i;
+
+	for (i = 0; i < n_model; i++)
+		if (model[i].scope == scope)
+			return i;
+	return -1;
+}
+
+static void
+del(int scope)
+{
+	int at = place_of(scope);
+	struct model m;
+
+	if (at < 0)
+		return;
+	m = model[at];
+	ck_assert(timer_del(&heap, m.id, &scopes[scope], 0));
+	ck_assert(!timer_del(&heap, m.id, &scopes[scope], 0));
+	memmove(&model[at], &model[at + 1],
+	    (size_t)(n_model - at - 1) * sizeof *model);
+	n_model--;
+	armed[scope] = false;
+}
+
+static void
+expire(co_time now)
+{
+	int due = 0, i;
+
+	n_fired = 0;
+	while (due < n_model && model[due].when <= now)
+		due++;
+	ck_assert_int_eq(timers_expire(&heap, now, on_wake, on_end), due);
+	ck_assert_int_eq(n_fired, due);
+	for (i = 0; i < due; i++) {
+		ck_assert_int_eq(fired[i], model[i].scope);
+		ck_assert(!timer_del(&heap, model[i].id,
+		    &scopes[model[i].scope], 0));
+		armed[model[i].scope] = false;
+	}
+	memmove(model, &model[due], (size_t)(n_model - due) * sizeof *model);
+	n_model -= due;
+}
+
+static void
+random_operations(uint64_t *seed, co_time range, uint64_t rounds)
+{
+	co_time now = 0;
+
+	timers_init(&heap);
+	n_model = 0;
+	memset(armed, 0, sizeof armed);
+	while (rounds--) {
+		int scope = (int)test_below(seed, MOST);
+
+		switch (test_below(seed, 8)) {
+		case 0:
+			now += (co_time)test_below(seed,
+			    (uint64_t)range / 8 + 2);
+			expire(now);
+			break;
+		case 1:
+		case 2:
+			if (armed[scope])
+				del(scope);
+			break;
+		default:
+			if (!armed[scope])
+				add(scope, now + (co_time)test_below(seed,
+				    (uint64_t)range + 1));
+			break;
+		}
+		if (rounds % 16 == 0)
+			check_heap();
+	}
+	expire(CO_FOREVER);
+	ck_assert_int_eq(n_model, 0);
+	check_heap();
+	timers_fini(&heap);
+}
+
+TEST(it_fires_in_the_order_of_a_sorted_array)
+{
+	static const co_time ranges[] = { 0, 1, 7, 100, 1000000, INT64_MAX / 4 };
+	uint64_t seed = test_seed();
+	size_t i;
+
+	for (i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
+		random_operations(&seed, ranges[i], test_count(20000, 2000000));
+}
+
+TEST(equal_times_fire_in_the_order_of_arming_even_when_counters_wrap)
+{
+	int i;
+
+	timers_init(&heap);
+	n_model = 0;
+	heap.seq = next_seq = 0xffffffffu - MOST / 2;
+	for (i = 0; i < MOST; i++)
+		add(i, 5);
+	check_heap();
+	expire(4);
+	ck_assert_int_eq(n_fired, 0);
+	expire(5);
+	for (i = 0; i < MOST; i++)
+		ck_assert_int_eq(fired[i], i);
+	timers_fini(&heap);
+}
+
+TEST(the_ends_of_time)
+{
+	static const co_time times[] = { INT64_MIN, -1, 0, 1, INT64_MAX - 1,
+		CO_FOREVER };
+	int i;
+
+	timers_init(&heap);
+	n_model = 0;
+	ck_assert_int_eq(heap.next, CO_FOREVER);
+	for (i = 5; i >= 0; i--)
+		add(i, times[i]);
+	check_heap();
+	expire(0);
+	ck_assert_int_eq(n_fired, 3);
+	expire(INT64_MAX - 1);
+	ck_assert_int_eq(n_fired, 2);
+	check_heap();
+	del(5);
+	check_heap();
+	timers_fini(&heap);
+}
+
+/* The node is another one's by now. */
+TEST(an_old_name_deletes_nothing)
+{
+	struct model old;
+
+	timers_init(&heap);
+	n_model = 0;
+	add(0, 5);
+	old = model[0];
+	del(0);
+	add(1, 6);
+	ck_assert_uint_eq(model[0].id, old.id);
+	ck_assert(!timer_del(&heap, old.id, &scopes[0], 0));
+	ck_assert(!timer_del(&heap, old.id, &scopes[1], 3));
+	check_heap();
+	del(1);
+	timers_fini(&heap);
+}
+
+TEST(a_million_are_armed_and_deleted_in_any_order)
+{
+	uint32_t n = (uint32_t)test_count(100000, 1000000), i, j, t;
+	uint32_t *id = malloc(n * sizeof *id);
+	uint64_t seed = test_seed();
+	int64_t from = test_now();
+
+	ck_assert_ptr_nonnull(id);
+	timers_init(&heap);
+	for (i = 0; i < n; i++)
+		test_result(timer_add(&heap, (co_time)test_below(&seed, 1000),
+		    &scopes[i % MOST], 0, &id[i]), 0);
+	for (i = n; i > 1; i--) {
+		j = (uint32_t)test_below(&seed, i);
+		t = id[i - 1];
+		id[i - 1] = id[j];
+		id[j] = t;
+	}
+	for (i = 0; i < n; i++)
+		ck_assert(timer_del(&heap, id[i],
+		    heap.node[id[i]].owner, 0));
+	ck_assert_uint_eq(heap.count, 0);
+	ck_assert_int_eq(heap.next, CO_FOREVER);
+	test_between(test_now() - from, 0, CO_SEC(2) * test_slow());
+	timers_fini(&heap);
+	free(id);
+}
