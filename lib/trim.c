@@ -56,8 +56,7 @@ hold(struct batch *b, struct task *t)
 /*
  * t is held and waits with the ticket `park`, whose bit 0 is 1.  ext->trimmed
  * is that ticket once this wait has been seen, and without the bit once it has
- * been trimmed.  A page below the one in use is left: it comes and goes with a
- * call or two.
+ * been trimmed.
  */
 static void
 trim_task(struct batch *b, struct task *t, uint64_t park)
@@ -65,7 +64,7 @@ trim_task(struct batch *b, struct task *t, uint64_t park)
 	struct task_ext *e = t->u.run.ext;
 
 	if (e->trimmed == park) {
-		stack_trim(e->stack, (char *)t->u.run.ctx.sp - os_page());
+		stack_trim(e->stack, t->u.run.ctx.sp);
 		e->trimmed = park & ~(uint64_t)PARK_WAITING;
 	} else if (e->trimmed != (park & ~(uint64_t)PARK_WAITING)) {
 		e->trimmed = park;

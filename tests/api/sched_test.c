@@ -728,14 +728,10 @@ TEST(timers_are_served_while_threads_wake_coroutines)
 static int
 try_often(void *arg)
 {
-	uint64_t n = 0;
-
 	(void)arg;
-	while (!is_set()) {
+	while (!is_set())
 		co_yield();
-		n++;
-	}
-	return n > 0 ? 0 : -1;
+	return 0;
 }
 
 static void *
@@ -946,6 +942,21 @@ TEST(the_rounding_mode_belongs_to_the_coroutine)
 	ck_assert_int_eq(fegetround(), FE_TONEAREST);
 }
 
+/* Never inlined: compilers keep the address of errno over a switch. */
+static __attribute__((noinline)) int
+error_of_read(int fd)
+{
+	char c;
+
+	return read(fd, &c, 1) < 0 ? errno : 0;
+}
+
+static __attribute__((noinline)) int
+error_of_close(int fd)
+{
+	return close(fd) < 0 ? errno : 0;
+}
+
 static int
 keep_errors_apart(void *arg)
 {
@@ -956,11 +967,9 @@ keep_errors_apart(void *arg)
 	for (i = 0; i < n; i++) {
 		/* The call after a switch sets errno of the thread it is on. */
 		co_yield();
-		ck_assert_int_eq((int)read(fds[0], &c, 1), -1);
-		ck_assert_int_eq(errno, EAGAIN);
+		ck_assert_int_eq(error_of_read(fds[0]), EAGAIN);
 		co_yield();
-		ck_assert_int_eq(close(-1), -1);
-		ck_assert_int_eq(errno, EBADF);
+		ck_assert_int_eq(error_of_close(-1), EBADF);
 		/* And the library's results say the same wherever they run. */
 		test_result(co_read(-1, &c, 1), -EBADF);
 		co_timeout(CO_NS(1))
