@@ -233,34 +233,24 @@ co__chan_check(const struct chan *c)
 }
 #endif
 
-/* True: no lock was needed, self is in a section of its solo. */
-static always_inline bool
-chan_lock(struct chan *c, struct self *self)
-{
-	if (likely(solo_enter(self))) {
-		co__lock_note(LOCK_CHAN);
-		return true;
-	}
-	lock_take(&c->lock, LOCK_CHAN);
-	return false;
-}
-
+/*
+ * alone is the calling thread where it needs no lock, being in the section of
+ * its solo; else it is NULL and the lock is held.
+ */
 static always_inline void
-chan_unlock(struct chan *c, struct self *self, bool solo)
+chan_unlock(struct chan *c, struct self *alone)
 {
 	co__chan_check(c);
-	if (solo) {
-		co__unlock_note(LOCK_CHAN);
-		solo_leave(self);
-	} else {
+	if (alone)
+		alone_leave(alone);
+	else
 		lock_drop(&c->lock, LOCK_CHAN);
-	}
 }
 
 /* c is locked; unlocked.  0, -EPIPE, or the code of the scope that ended. */
 static always_inline int
 chan_wait(struct chan *c, struct waitq *q, enum wait_reason why, void *slot,
-    struct task *t, struct self *self, bool solo)
+    struct task *t, struct self *alone)
 {
 	struct waiter w;
 	int code;
@@ -272,8 +262,8 @@ chan_wait(struct chan *c, struct waitq *q, enum wait_reason why, void *slot,
 	w.multi = false;
 	w.ticket = wait_begin(t, why, c);
 	waitq_push(q, &w);
-	chan_unlock(c, self, solo);
-	code = wait_park(t, CO_FOREVER);
+	chan_unlock(c, alone);
+	code = alone ? alone_park(alone, t) : wait_park_raw(t, CO_FOREVER);
 	if (likely(code >= 0))
 		return w.status;
 	lock_take(&c->lock, LOCK_CHAN);
@@ -282,39 +272,56 @@ chan_wait(struct chan *c, struct waitq *q, enum wait_reason why, void *slot,
 	return code;
 }
 
+/*
+ * Functions of their own, so that who need not wait saves no registers.  They
+ * are called last: the compiler jumps to them, and there is no frame more to
+ * return through (alone.h).  A waiting sender's slot is only read.
+ */
+static noinline int
+send_wait(struct chan *c, const void *value, struct task *t,
+    struct self *alone)
+{
+	return chan_wait(c, &c->sendq, WAIT_SEND, (void *)value, t, alone);
+}
+
+static noinline int
+recv_wait(struct chan *c, void *value, struct task *t, struct self *alone)
+{
+	int code = chan_wait(c, &c->recvq, WAIT_RECV, value, t, alone);
+
+	if (unlikely(code == -EPIPE))
+		memset(value, 0, c->size);
+	return code;
+}
+
 /* c is locked; unlocked.  t is NULL: does not wait. */
 static always_inline int
 chan_send_in(struct chan *c, const void *value, struct task *t,
-    struct self *self, bool solo)
+    struct self *alone)
 {
 	struct waiter *peer;
-	int code = chan_put(c, value, &peer, solo);
+	int code = chan_put(c, value, &peer, alone != NULL);
 
-	if (code == -EAGAIN && t)	/* a waiting sender's slot is only read */
-		return chan_wait(c, &c->sendq, WAIT_SEND, (void *)value, t,
-		    self, solo);
-	chan_unlock(c, self, solo);
+	if (code == -EAGAIN && t)
+		return send_wait(c, value, t, alone);
+	chan_unlock(c, alone);
 	if (peer)
-		chan_put_rest(c, value, peer);
+		chan_put_rest(c, value, peer, alone);
 	return code;
 }
 
 static always_inline int
-chan_recv_in(struct chan *c, void *value, struct task *t, struct self *self,
-    bool solo)
+chan_recv_in(struct chan *c, void *value, struct task *t, struct self *alone)
 {
 	struct waiter *peer;
-	int code = chan_get(c, value, &peer, solo);
+	int code = chan_get(c, value, &peer, alone != NULL);
 
-	if (code == -EAGAIN && t) {
-		code = chan_wait(c, &c->recvq, WAIT_RECV, value, t, self,
-		    solo);
-	} else {
-		chan_unlock(c, self, solo);
-		if (peer)
-			chan_get_rest(c, value, peer);
-	}
-	if (unlikely(code == -EPIPE))
+	if (code == -EAGAIN && t)
+		return recv_wait(c, value, t, alone);
+	chan_unlock(c, alone);
+	if (peer)
+		chan_get_rest(c, value, peer, alone);
+	else if (unlikely(code == -EPIPE))
 		memset(value, 0, c->size);
 	return code;
 }
@@ -327,55 +334,90 @@ wait_for_nothing(struct task *t, enum wait_reason why)
 	return wait_park(t, CO_FOREVER);
 }
 
-/* The forms for several threads, out of the way of the others. */
+/*
+ * What is not the common case, out of its way: another thread is there, the
+ * scope has ended, there is no channel.
+ */
 static noinline int
-send_locked(struct chan *c, const void *value, struct task *t)
+send_any(struct chan *c, const void *value)
 {
-	return chan_send_in(c, value, t, NULL, false);
+	struct task *t = task_self();
+	int code;
+
+	if (unlikely(!t))
+		return -ENOMEM;
+	code = wait_check(t);
+	if (unlikely(code))
+		return code;
+	if (unlikely(!c))
+		return wait_for_nothing(t, WAIT_SEND);
+	lock_take(&c->lock, LOCK_CHAN);
+	return chan_send_in(c, value, t, NULL);
 }
 
 static noinline int
-recv_locked(struct chan *c, void *value, struct task *t)
+recv_any(struct chan *c, void *value)
 {
-	return chan_recv_in(c, value, t, NULL, false);
+	struct task *t = task_self();
+	int code;
+
+	if (unlikely(!t))
+		return -ENOMEM;
+	code = wait_check(t);
+	if (unlikely(code))
+		return code;
+	if (unlikely(!c))
+		return wait_for_nothing(t, WAIT_RECV);
+	lock_take(&c->lock, LOCK_CHAN);
+	return chan_recv_in(c, value, t, NULL);
+}
+
+static noinline int
+try_send_any(struct chan *c, const void *value)
+{
+	lock_take(&c->lock, LOCK_CHAN);
+	return chan_send_in(c, value, NULL, NULL);
+}
+
+static noinline int
+try_recv_any(struct chan *c, void *value)
+{
+	lock_take(&c->lock, LOCK_CHAN);
+	return chan_recv_in(c, value, NULL, NULL);
+}
+
+/* The calling coroutine, if its scope has not ended; else NULL. */
+static always_inline struct task *
+waiting_task(struct self *self)
+{
+	struct task *t = likely(self != NULL) ? self->current : NULL;
+
+	return likely(t != NULL) && likely(a_load_relaxed(&t->ended) == 0) ?
+	    t : NULL;
 }
 
 EXPORT int
 co__chan_send(void *ch, const void *value)
 {
-	struct task *t = task_self();
 	struct self *self = self_get();
-	int code;
+	struct task *t = waiting_task(self);
 
-	if (unlikely(!t))
-		return -ENOMEM;
-	code = wait_check(t);
-	if (unlikely(code != 0))
-		return code;
-	if (unlikely(!ch))
-		return wait_for_nothing(t, WAIT_SEND);
-	if (likely(chan_lock(ch, self)))
-		return chan_send_in(ch, value, t, self, true);
-	return send_locked(ch, value, t);
+	if (likely(t != NULL) && likely(ch != NULL) &&
+	    likely(alone_enter(self)))
+		return chan_send_in(ch, value, t, self);
+	return send_any(ch, value);
 }
 
 EXPORT int
 co__chan_recv(void *ch, void *value)
 {
-	struct task *t = task_self();
 	struct self *self = self_get();
-	int code;
+	struct task *t = waiting_task(self);
 
-	if (unlikely(!t))
-		return -ENOMEM;
-	code = wait_check(t);
-	if (unlikely(code != 0))
-		return code;
-	if (unlikely(!ch))
-		return wait_for_nothing(t, WAIT_RECV);
-	if (likely(chan_lock(ch, self)))
-		return chan_recv_in(ch, value, t, self, true);
-	return recv_locked(ch, value, t);
+	if (likely(t != NULL) && likely(ch != NULL) &&
+	    likely(alone_enter(self)))
+		return chan_recv_in(ch, value, t, self);
+	return recv_any(ch, value);
 }
 
 EXPORT int
@@ -385,9 +427,9 @@ co__chan_try_send(void *ch, const void *value)
 
 	if (unlikely(!ch))
 		return -EAGAIN;
-	if (likely(chan_lock(ch, self)))
-		return chan_send_in(ch, value, NULL, self, true);
-	return send_locked(ch, value, NULL);
+	if (likely(self != NULL) && likely(alone_enter(self)))
+		return chan_send_in(ch, value, NULL, self);
+	return try_send_any(ch, value);
 }
 
 EXPORT int
@@ -397,9 +439,9 @@ co__chan_try_recv(void *ch, void *value)
 
 	if (unlikely(!ch))
 		return -EAGAIN;
-	if (likely(chan_lock(ch, self)))
-		return chan_recv_in(ch, value, NULL, self, true);
-	return recv_locked(ch, value, NULL);
+	if (likely(self != NULL) && likely(alone_enter(self)))
+		return chan_recv_in(ch, value, NULL, self);
+	return try_recv_any(ch, value);
 }
 
 /* --- close, and looking at it --------------------------------------------- */

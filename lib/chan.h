@@ -12,6 +12,7 @@
 #ifndef WEFT_LIB_CHAN_H
 #define WEFT_LIB_CHAN_H
 
+#include "alone.h"
 #include "select.h"
 
 struct chan_block;
@@ -51,14 +52,12 @@ void co__chan_check(const struct chan *c);
 
 /*
  * Takes the first waiter whose claim is won off the queue, as waitq_claim, but
- * in a section that is open already.  In a solo nobody who waits is a thread
- * of its own.
+ * in a section that is open already.
  */
 static always_inline struct waiter *
 chan_claim(struct waitq *q, bool solo)
 {
 	struct waiter *w;
-	struct task *t;
 
 	if (!solo)
 		return waitq_claim(q);
@@ -69,12 +68,8 @@ chan_claim(struct waitq *q, bool solo)
 		else
 			q->tail = NULL;
 		w->queued = false;
-		t = w->task;
-		if (likely(a_load_relaxed(&t->park) == w->ticket)) {
-			a_store_relaxed(&t->park,
-			    w->ticket & ~(uint64_t)PARK_WAITING);
+		if (likely(alone_claim(w->task, w->ticket)))
 			return w;
-		}
 	}
 	return NULL;
 }
@@ -138,11 +133,22 @@ chan_put(struct chan *c, const void *value, struct waiter **ret_peer,
 	return -EAGAIN;
 }
 
+/* alone: the caller, if the peer was claimed in its solo; else NULL. */
 static always_inline void
-chan_put_rest(struct chan *c, const void *value, struct waiter *peer)
+chan_wake(struct waiter *peer, struct self *alone)
+{
+	if (alone)
+		alone_wake(alone, peer->task, peer->index);
+	else
+		waiter_wake(peer);
+}
+
+static always_inline void
+chan_put_rest(struct chan *c, const void *value, struct waiter *peer,
+    struct self *alone)
 {
 	chan_copy(peer->slot, value, c->size);
-	waiter_wake(peer);
+	chan_wake(peer, alone);
 }
 
 /*
@@ -177,11 +183,12 @@ chan_get(struct chan *c, void *value, struct waiter **ret_peer, bool solo)
 }
 
 static always_inline void
-chan_get_rest(struct chan *c, void *value, struct waiter *peer)
+chan_get_rest(struct chan *c, void *value, struct waiter *peer,
+    struct self *alone)
 {
 	if (c->limit == 0)	/* else its value went into the ring */
 		chan_copy(value, peer->slot, c->size);
-	waiter_wake(peer);
+	chan_wake(peer, alone);
 }
 
 #endif

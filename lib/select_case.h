@@ -131,20 +131,20 @@ case_take(struct co_case *c, struct case_taken *taken, bool solo)
 	return table(c) && table(c)->take(c, taken);
 }
 
-/* No lock held.  0, or -ENOMEM. */
+/* No lock held.  0, or -ENOMEM.  alone: as for chan_wake. */
 static always_inline int
-case_finish(struct co_case *c, struct case_taken *taken)
+case_finish(struct co_case *c, struct case_taken *taken, struct self *alone)
 {
 	struct chan *ch = c->co__obj;
 
 	if (likely(c->co__kind == CO__CASE_RECV)) {
 		if (likely(taken->peer != NULL))
-			chan_get_rest(ch, c->co__slot, taken->peer);
+			chan_get_rest(ch, c->co__slot, taken->peer, alone);
 		else if (unlikely(taken->status == -EPIPE))
 			memset(c->co__slot, 0, ch->size);
 	} else if (likely(c->co__kind == CO__CASE_SEND)) {
 		if (likely(taken->peer != NULL))
-			chan_put_rest(ch, c->co__slot, taken->peer);
+			chan_put_rest(ch, c->co__slot, taken->peer, alone);
 	} else if (!table(c)) {
 		return 0;	/* a timeout has no other members */
 	} else if (table(c)->finish) {

@@ -201,7 +201,6 @@ co__signals_end(struct runtime *rt)
 
 	if (!s)
 		return;
-	rt->signals = NULL;
 	os_mutex_lock(&mutex);
 	for (i = 0; i < RUNTIMES; i++) {
 		if (wanted[i] == s)
@@ -215,7 +214,13 @@ co__signals_end(struct runtime *rt)
 	a_fence_seqcst();
 	while (a_load_acquire(&in_handler))		/* S3 */
 		os_give_way();
-	free(s);
+}
+
+void
+co__signals_free(struct runtime *rt)
+{
+	free(rt->signals);
+	rt->signals = NULL;
 }
 
 /* --- waiting -------------------------------------------------------------- */

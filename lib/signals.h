@@ -9,7 +9,9 @@
 
 struct runtime;
 
-/* The runtime ends: no signal is caught for it any longer. */
+/* The runtime ends: no signal is caught for it any longer.  What has come is
+   posted to the loop of worker 0 still; when that is served, free. */
 void co__signals_end(struct runtime *rt);
+void co__signals_free(struct runtime *rt);
 
 #endif

@@ -131,7 +131,8 @@ guard_by_advice(struct stack_arena *a, uint32_t i, enum guard_mode *mode)
 		return false;		/* of the moment; not of the kernel */
 	if (error == 0 && (a_load_relaxed(mode) == GUARD_CHEAP ||
 	    guard_works(shape_bottom(&a->shape, i)))) {
-		a_store_relaxed(mode, GUARD_CHEAP);
+		if (a_load_relaxed(mode) == GUARD_UNTRIED)
+			a_store_relaxed(mode, GUARD_CHEAP);
 		guard_mark(a, i, GUARD_MADVISED);
 		return true;
 	}
@@ -308,6 +309,15 @@ place_bottom(const struct stack_place *at)
 	return shape_bottom(&at->arena->shape, at->index);
 }
 
+/* A guard has no memory, unless it was waived. */
+static uintptr_t
+place_lo(const struct stack_place *at)
+{
+	bool guarded = at->arena->guards[at->index] != GUARD_WAIVED;
+
+	return place_bottom(at) + (guarded ? at->arena->shape.guard : 0);
+}
+
 static void
 places_sort(struct stack_place *list, uint32_t n)
 {
@@ -337,7 +347,7 @@ stack_arena_cool(struct stack_place *list, uint32_t n)
 	places_sort(list, n);
 	for (i = 0; i < n; i = j) {
 		h = &list[i].arena->shape;
-		from = place_bottom(&list[i]) + h->guard;
+		from = place_lo(&list[i]);
 		to = place_bottom(&list[i]) + h->size;
 		for (j = i + 1; j < n && list[j].arena == list[i].arena; j++) {
 			next = place_bottom(&list[j]);

@@ -13,7 +13,6 @@
 
 #include <stdio.h>
 
-#include "worker.h"
 
 void
 co__sync_queue(struct sync *s, struct task *t, struct waiter *w,
@@ -71,15 +70,7 @@ co__sync_claim_all(struct sync *s)
 void
 co__sync_wake_one(struct waiter *w)
 {
-	struct task *t = w->task;
-	int code = w->index;
-
-	if (unlikely(t->kind != TASK_CORO)) {
-		task_wake(t, code);
-		return;
-	}
-	t->wake = code;
-	sched_ready_late(t);
+	task_wake_late(w->task, w->index);
 }
 
 void

@@ -22,7 +22,15 @@
  * WATCH.  While some work and others sleep, one of the sleepers wakes every
  * few milliseconds and looks whether a busy worker has not come by its
  * scheduler since: then its timers, its reactor and its queue are served from
- * here.
+ * here.  A second one, the deputy, wakes now and then to see whether the watch
+ * has left: else it would leave nobody behind when its own work is long, and to
+ * wake another each time costs more than most work.  When all have slept for
+ * a while, both sleep deep.
+ *
+ *	W1  while a worker works that has slept, and others sleep, one of them
+ *	    holds watch 0, or watch 1 when that is free, and not deep: who goes
+ *	    to work sees to it (hand_on_watch).
+ *	W2  rt->watch[i] is 0, or (index + 1) * 2 + deep of who holds it.
  *
  * Which tasks to steal: those that have waited.  A thief looks twice, some
  * microseconds apart.  It leaves a worker alone that switches more than once in
@@ -45,6 +53,7 @@ enum {
 	STEAL_MOST = 256,
 	WATCH_MIN = 1000 * 1000,	/* ns */
 	WATCH_MAX = 10 * 1000 * 1000,
+	DEPUTY_WATCH = 20 * 1000 * 1000,
 	DEEP_WATCH = 500 * 1000 * 1000
 };
 
@@ -287,29 +296,95 @@ watch(struct worker *w)
 	for (i = 0; i < rt->nworkers; i++)
 		if (&rt->workers[i] != w)
 			serve_stuck(w, &rt->workers[i]);
-	if (w->watch_gap < WATCH_MAX)
+}
+
+static bool
+everybody_sleeps(struct runtime *rt)
+{
+	return a_load_acquire(&rt->asleep_count) == rt->nworkers;
+}
+
+/*
+ * Takes one of the two watches, if one is free: which, or -1.  It is left in
+ * nod_off.  ret_cap: how long it may sleep with it.  Who goes to work at this
+ * moment has counted itself awake and then looks at the watch; we say that it
+ * is deep and then look at the count.
+ */
+static int
+take_watch(struct worker *w, co_time *ret_cap)
+{
+	struct runtime *rt = w->rt;
+	bool deep = w->watch_gap >= WATCH_MAX && everybody_sleeps(rt);
+	uint32_t word = (w->index + 1) << 1;
+	int i;
+
+	for (i = 0; i < WATCHES && rt->nworkers > 1; i++) {
+		if (a_load_relaxed(&rt->watch[i]) != 0 ||
+		    !a_cas_acqrel(&rt->watch[i], 0u, word | deep))
+			continue;
+		a_fence_seqcst();	/* pairs with hand_on_watch */
+		if (deep && !everybody_sleeps(rt)) {
+			deep = false;
+			a_store_release(&rt->watch[i], word);
+		}
+		if (i == 0)
+			*ret_cap = deep ? DEEP_WATCH : w->watch_gap;
+		else
+			*ret_cap = deep ? CO_FOREVER : DEPUTY_WATCH;
+		return i;
+	}
+	return -1;
+}
+
+/*
+ * w has slept and goes to work (W1).  A deputy counts only where nobody holds
+ * the watch itself: he takes it over when he wakes.  Of two that go at the same
+ * moment one sees that both watches have been left.
+ */
+static cold void
+hand_on_watch(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	uint32_t word;
+
+	a_fence_seqcst();	/* pairs with take_watch */
+	word = a_load_relaxed(&rt->watch[0]);
+	if (word == 0)
+		word = a_load_relaxed(&rt->watch[1]);
+	if (word == 0)
+		worker_wake_one(rt);
+	else if (word & 1)
+		worker_wake(&rt->workers[(word >> 1) - 1]);
+}
+
+/* in_vain: nobody woke w from its nap. */
+static void
+leave_watch(struct worker *w, int which, bool in_vain)
+{
+	if (which == 0)
+		watch(w);
+	if (!in_vain)
+		w->watch_gap = WATCH_MIN;
+	else if (w->watch_gap < WATCH_MAX)
 		w->watch_gap *= 2;
+	a_xchg_seqcst(&w->rt->watch[which], 0);
 }
 
 /* How long w may sleep, ns; < 0: for ever. */
 static int64_t
-sleep_time(struct worker *w, bool *ret_watching)
+sleep_time(struct worker *w, int *ret_watch)
 {
 	struct runtime *rt = w->rt;
 	co_time next = a_load_relaxed(&w->timers.wake), wait;
-	bool all_asleep = a_load_acquire(&rt->asleep_count) == rt->nworkers;
+	co_time watch_cap = CO_FOREVER;
+	bool all_asleep = everybody_sleeps(rt);
 
 	wait = next == CO_FOREVER ? -1 : next - w->now;
 	if (next != CO_FOREVER && wait < 0)
 		wait = 0;
-	*ret_watching = false;
-	if (rt->nworkers > 1 && a_cas_acquire(&rt->watching, 0u, 1u)) {
-		co_time cap = all_asleep ? DEEP_WATCH : w->watch_gap;
-
-		*ret_watching = true;
-		if (wait < 0 || wait > cap)
-			wait = cap;
-	}
+	*ret_watch = take_watch(w, &watch_cap);
+	if (watch_cap != CO_FOREVER && (wait < 0 || wait > watch_cap))
+		wait = watch_cap;
 	if (all_asleep && (rt->trim_next || rt->trim_again ||
 	    rt->tidy_ticks != all_ticks(rt))) {
 		co_time cap = a_load_relaxed(&rt->tidy_at) - w->now;
@@ -339,11 +414,13 @@ may_sleep(struct worker *w)
 	    !(rt->nworkers > 1 && backlog_anywhere(w));
 }
 
-static void
+/* True: w slept as a watch, and nobody woke it. */
+static bool
 nod_off(struct worker *w)
 {
 	struct runtime *rt = w->rt;
-	bool watching = false;
+	bool in_vain;
+	int watching = -1;
 	int64_t wait;
 
 	a_xchg_seqcst(&w->asleep, 1);			/* S1 */
@@ -358,12 +435,12 @@ nod_off(struct worker *w)
 		stat_add(w, sleeps, 1);
 		rt->reactor->poll(w->reactor, wait);
 	}
-	claim_sleeper(w);	/* unless somebody woke us */
+	in_vain = claim_sleeper(w);	/* unless somebody woke us */
 	w->now = w->polled = os_now();
-	if (watching) {
-		a_store_release(&rt->watching, 0);
-		watch(w);
-	}
+	if (watching < 0)
+		return false;
+	leave_watch(w, watching, in_vain);
+	return in_vain;
 }
 
 /* --- the loop ------------------------------------------------------------- */
@@ -387,6 +464,7 @@ static struct task *
 next_task(struct worker *w)
 {
 	struct task *t = w->pending;
+	bool slept = false, dozes = false;
 
 	if (t) {
 		w->pending = NULL;
@@ -405,15 +483,19 @@ next_task(struct worker *w)
 			   its timers all the same. */
 			t = sched_next(w);
 		}
-		if (t)
+		if (t) {
+			if (slept && w->rt->nworkers > 1)
+				hand_on_watch(w);
 			return wait_off_cpu(t);
+		}
 		if (w->go_native)
 			continue;
-		if (search(w)) {
+		if (!dozes && search(w)) {
 			w->watch_gap = WATCH_MIN;
 			continue;
 		}
-		nod_off(w);
+		dozes = nod_off(w);
+		slept = true;
 		serve_own(w);
 	}
 }

@@ -40,7 +40,7 @@ struct hooks {
 	co_time (*tidy)(struct worker *w);
 };
 
-enum { WORKERS_MAX = 1024, TURN_PICKS = 64 };
+enum { WORKERS_MAX = 1024, TURN_PICKS = 64, WATCHES = 2 };
 
 struct look {			/* what a thief saw of a victim */
 	co_time at;		/* of the first of two looks; 0: none */
@@ -108,7 +108,8 @@ struct runtime {
 	uint32_t roused;		/* [atomic] sleepers ever taken out of
 					   their sleep; wraps */
 	uint32_t searching;		/* [atomic] */
-	uint32_t watching;		/* [atomic] a sleeper watches the busy */
+	uint32_t watch[WATCHES];	/* [atomic] sleepers that watch the
+					   busy: worker.c */
 	uint32_t inject_count cache_aligned;	/* [atomic] */
 	struct lock inject_lock;	/* LOCK_INJECT */
 	struct tasklist inject;		/* [inject_lock] from foreign threads */

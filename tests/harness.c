@@ -58,7 +58,7 @@
 
 enum {
 	DEFAULT_SECONDS = 60,
-	GRACE = 5,		/* s for a dump of what hangs; a guess */
+	GRACE = 3,		/* s for a dump of what hangs; a guess */
 	EXIT_SKIPPED = 77,
 	EXIT_HANGS = 124,
 	MOST_FDS = 4096,	/* above these, leaks are not seen */

@@ -217,7 +217,8 @@ struct co_case co_on_event(struct co_event *e);
  */
 #define chan_each(T, v, ch) \
 	CO__CHAN_EACH(CO__UNIQUE(co__c), CO__UNIQUE(co__once), T, v, ch)
-#define CO__CHAN_EACH(c, once, T, v, ch)	CO__CHAN_EACH2(c, once, T, v, ch)
+#define CO__CHAN_EACH(c, once, T, v, ch) \
+	CO__CHAN_EACH2(c, once, T, v, ch)
 #define CO__CHAN_EACH2(c, once, T, v, ch) \
 	for (chan(T) c = (ch), *once = &c; once; once = NULL) \
 		for (__typeof__(T) v; co__chan_recv((void *)c, &v) == 0; )
@@ -245,7 +246,8 @@ struct co_case co_on_event(struct co_event *e);
  * first member for the whole.
  */
 #define co_on_recv(ch, ...)	CO__CASE(co__on_recv, 1, ch, __VA_ARGS__)
-#define co_on_send_from(ch, ...)	CO__CASE(co__on_send, 1, ch, __VA_ARGS__)
+#define co_on_send_from(ch, ...) \
+	CO__CASE(co__on_send, 1, ch, __VA_ARGS__)
 #define co_on_send(ch, ...) \
 	__extension__ co__on_send_box( \
 	    (1 ? (ch) : (__typeof__(**(ch)) (*)[1])0), \

@@ -448,29 +448,29 @@ queue_and_compute(void *arg)
 static int64_t
 median_delay(int workers, struct stuck *p)
 {
-	int64_t d[5], x;
+	int64_t d[3], x;
 	int i, j;
 
-	for (i = 0; i < 5; i++) {
+	for (i = 0; i < 3; i++) {
 		test_result(test_run(workers, queue_and_compute, p), 0);
 		x = last_begun - queued_at;
 		for (j = i; j > 0 && d[j - 1] > x; j--)
 			d[j] = d[j - 1];
 		d[j] = x;
 	}
-	return d[2];
+	return d[1];
 }
 
 /* One, a few, or many wait behind a long computation; the others slept. */
 TEST(what_waits_behind_a_long_computation_runs_elsewhere)
 {
-	static const int children[] = { 1, 3, 10, 100, 1000 };
+	static const int children[] = { 1, 10, 1000 };
 	size_t i, j;
 
 	if (processors() < 2)
 		test_skip("one processor");
 	FOR_WORKERS(w) {
-		if (w == 1)
+		if (w == 1 || (w == 16 && !test_long()))
 			continue;
 		for (i = 0; i < sizeof children / sizeof *children; i++)
 			for (j = 0; j < 3; j++) {
@@ -627,17 +627,17 @@ TEST(descriptors_are_served_while_their_worker_computes)
 {
 	static const co_time before[] = { CO_US(10), CO_MS(20), CO_MS(700) };
 	size_t i;
-	int64_t d[5], x;
+	int64_t d[3], x;
 	int k, j;
 
 	if (processors() < 2)
 		test_skip("one processor");
 	ck_assert_int_eq(pipe(stuck_pipe), 0);
 	FOR_WORKERS(w) {
-		if (w == 1)
+		if (w == 1 || (w == 16 && !test_long()))
 			continue;
 		for (i = 0; i < 3; i++) {
-			int tries = i == 2 ? 1 : 5;
+			int tries = i == 2 ? 1 : 3;
 
 			for (k = 0; k < tries; k++) {
 				co_time b = before[i];
@@ -764,32 +764,44 @@ park(void *arg)
 	return co_event_wait(e);
 }
 
+/* In ns, and how often a thread went to sleep meanwhile. */
+static int64_t
+processor_time(co_time while_asleep, int64_t *ret_switches)
+{
+	struct rusage before, after;
+
+	getrusage(RUSAGE_SELF, &before);
+	test_result(co_sleep(while_asleep), 0);
+	getrusage(RUSAGE_SELF, &after);
+	*ret_switches = after.ru_nvcsw - before.ru_nvcsw;
+	return 1000 * ((after.ru_utime.tv_sec - before.ru_utime.tv_sec +
+	    after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000 +
+	    after.ru_utime.tv_usec - before.ru_utime.tv_usec +
+	    after.ru_stime.tv_usec - before.ru_stime.tv_usec);
+}
+
 static int
 idle_for(void *arg)
 {
 	struct co_event e = CO_EVENT_INIT;
-	struct rusage before, after;
 	struct co_scope s;
-	int64_t cpu, switches;
+	int64_t cpu = 0, switches = 0;
 	int i;
 
 	co_scope(s) {
 		for (i = 0; i < 10000; i++)
 			test_result(co_spawn(park, &e), 0);
-		test_result(co_sleep(CO_MS(300)), 0);
-		getrusage(RUSAGE_SELF, &before);
-		test_result(co_sleep(*(co_time *)arg), 0);
-		getrusage(RUSAGE_SELF, &after);
+		/* The first idle moments go into giving memory back. */
+		for (i = 0; i < 100; i++)
+			if (processor_time(CO_MS(100), &switches) < CO_US(300))
+				break;
+		cpu = processor_time(*(co_time *)arg, &switches);
 		co_event_set(&e);
 	}
-	cpu = (after.ru_utime.tv_sec - before.ru_utime.tv_sec +
-	    after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000 +
-	    after.ru_utime.tv_usec - before.ru_utime.tv_usec +
-	    after.ru_stime.tv_usec - before.ru_stime.tv_usec;
-	switches = after.ru_nvcsw - before.ru_nvcsw;
 	/* 0.1 % of the time, and the end of the sleep itself. */
-	ck_assert_msg(cpu * 1000 <= *(co_time *)arg / 1000 + CO_US(500),
-	    "%lld us of processor time", (long long)cpu);
+	ck_assert_msg(cpu <= *(co_time *)arg / 1000 + CO_US(500),
+	    "%lld us of processor time, %lld wake-ups",
+	    (long long)cpu / 1000, (long long)switches);
 	ck_assert_msg(switches <= 5 * (*(co_time *)arg / CO_SEC(1)) + 20,
 	    "%lld wake-ups", (long long)switches);
 	return 0;

@@ -159,7 +159,7 @@ third(void *arg)
 	int i;
 
 	co_scope(s) {
-		b->cut = &s;
+		__atomic_store_n(&b->cut, &s, __ATOMIC_SEQ_CST);
 		for (i = 0; i < 3; i++)
 			test_result(co_spawn(middle, b), 0);
 	}
@@ -175,11 +175,9 @@ CORO_TEST(exactly_the_subtree_is_cancelled)
 
 	co_scope(s) {
 		for (i = 0; i < 3; i++) {
-			struct co_scope **cut = &b.cut;
-
-			*cut = NULL;
+			b.cut = NULL;
 			test_result(co_fork(&t[i], third, &b), 0);
-			while (__atomic_load_n(cut, __ATOMIC_SEQ_CST) == NULL)
+			while (!__atomic_load_n(&b.cut, __ATOMIC_SEQ_CST))
 				co_yield();
 		}
 		test_result(co_event_wait(&b.ready), 0);

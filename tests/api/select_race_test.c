@@ -224,7 +224,7 @@ TEST(selects_in_all_orders_and_directions_do_not_deadlock)
 		run(w, ring_main, NULL);
 }
 
-/* --- four channels, plain and selected, sent and received, all exact ------- */
+/* --- four channels, plain and selected, sent and received, all exact ------ */
 
 struct exact {
 	int_chan ch[4];

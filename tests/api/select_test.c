@@ -22,7 +22,7 @@ run(int workers, co_fn *fn, void *arg)
 	test_result(test_run(workers, fn, arg), 0);
 }
 
-/* --- the table: each kind of channel, direction, with and without default -- */
+/* --- the table: each kind of channel, direction, with and without default - */
 
 enum { NIL, EMPTY, FULL, CLOSED, PEER, KINDS };
 

@@ -7,7 +7,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -393,34 +392,160 @@ CORO_TEST(timers_that_never_fired_cost_no_time)
 	return 0;
 }
 
-static int
-never_waits(void *arg)
-{
-	while (!load((int *)arg))
-		;
-	return 0;
-}
+struct busy {
+	int rang;		/* [atomic] */
+	int64_t after;		/* so long after it was to ring */
+};
 
 static int
 ring(void *arg)
 {
-	int code = co_sleep(CO_MS(2));
+	struct busy *b = arg;
+	int64_t from = test_now();
 
-	__atomic_store_n((int *)arg, 1, __ATOMIC_SEQ_CST);
-	return code;
+	test_result(co_sleep(CO_MS(2)), 0);
+	b->after = test_now() - from - CO_MS(2);
+	__atomic_store_n(&b->rang, 1, __ATOMIC_SEQ_CST);
+	return 0;
 }
 
-/* The busy one's worker may be that of the sleeper: others serve its timers. */
-TEST(a_worker_that_computes_does_not_hold_up_sleepers)
+/* The sleeper's timer is on this worker, which does not come by. */
+static int
+compute(void *arg)
 {
-	FOR_WORKERS(w) {
-		int rang = 0;
-		struct co_scope s;
-		int pair(void *);
+	struct busy b = { .rang = 0 };
+	struct co_scope s;
+	int i;
 
-		if (w == 1)
-			continue;
-		(void)s;
-		(void)rang;
+	(void)arg;
+	for (i = 0; i < 5; i++) {
+		b.rang = 0;
+		co_scope(s) {
+			test_result(co_spawn(ring, &b), 0);
+			co_yield();
+			while (!load(&b.rang))
+				;
+		}
+		test_between(b.after, 0, CO_MS(200) * test_slow());
+	}
+	return 0;
+}
+
+TEST(who_computes_does_not_hold_up_the_sleepers_of_its_worker)
+{
+	FOR_WORKERS(w)
+		if (w > 1)
+			test_result(test_run(w, compute, NULL), 0);
+}
+
+/* --- many at once ----------------------------------------------------------- */
+
+static int
+sleep_to(void *arg)
+{
+	return co_sleep_until(*(co_time *)arg);
+}
+
+CORO_TEST(all_that_are_due_at_one_instant_wake)
+{
+	int n = (int)test_count(20000, 1000000), i;
+	co_time when = co_now() + CO_MS(300) * test_slow();
+	struct co_scope s;
+
+	co_scope(s)
+		for (i = 0; i < n; i++)
+			test_result(co_spawn(sleep_to, &when), 0);
+	test_result(s.status, 0);
+	test_between(co_now() - when, 0, CO_SEC(2) * test_slow());
+	return 0;
+}
+
+CORO_TEST(all_are_cancelled_at_one_instant)
+{
+	int n = (int)test_count(20000, 1000000), i;
+	co_time when = co_now() + CO_SEC(1000), from = 0;
+	struct co_scope s;
+
+	co_scope(s) {
+		for (i = 0; i < n; i++)
+			test_result(co_spawn(sleep_to, &when), 0);
+		test_result(co_sleep(CO_MS(10)), 0);
+		from = co_now();
+		co_cancel(&s);
+	}
+	test_result(s.status, -ECANCELED);
+	ck_assert_uint_eq(s.failures, (unsigned)n);
+	test_between(co_now() - from, 0, CO_SEC(2) * test_slow());
+	return 0;
+}
+
+/* --- timers of selects ------------------------------------------------------ */
+
+CORO_TEST(a_select_times_out_not_early_and_a_ready_case_wins)
+{
+	chan(int) ch = chan_new(int, 1);
+	int i, v, n = (int)test_count(20, 1000);
+	int64_t from;
+
+	for (i = 0; i < n; i++) {
+		from = test_now();
+		ck_assert_int_eq(co_select(co_on_recv(ch, &v),
+		    co_on_timeout(CO_US(200))), 1);
+		ck_assert(test_now() - from >= CO_US(200));
+		test_result(chan_send(ch, i), 0);
+		ck_assert_int_eq(co_select(co_on_recv(ch, &v),
+		    co_on_timeout(CO_US(200))), 0);
+		co_timeout(CO_US(100))
+			test_result(co_select(co_on_recv(ch, &v),
+			    co_on_timeout(CO_SEC(10))), -ETIMEDOUT);
+	}
+	ck_assert_int_eq(co_select(co_on_recv(ch, &v),
+	    co_on_timeout(-1)), 1);
+	chan_unref(ch);
+	return 0;
+}
+
+/* --- the clock -------------------------------------------------------------- */
+
+static int
+sleep_through_a_stop(void *arg)
+{
+	int code, fired = 0;
+
+	(void)arg;
+	co_timeout(CO_MS(30)) {
+		while ((code = co_sleep(CO_MS(10))) == 0)
+			fired++;
+		if (code != -ETIMEDOUT)
+			return 1;
+	}
+	/* What was due meanwhile fired once each. */
+	return fired <= 2 && co_sleep(CO_MS(1)) == 0 ? 0 : 2;
+}
+
+static int
+stopped(void *arg)
+{
+	return test_run(*(int *)arg, sleep_through_a_stop, NULL);
+}
+
+TEST(a_process_that_was_stopped_wakes_who_is_due)
+{
+	struct timespec nap = { 0, 5000000 };
+	int status;
+	pid_t pid;
+
+	FOR_WORKERS(w) {
+		pid = fork();
+		ck_assert_int_ge(pid, 0);
+		if (pid == 0)
+			_exit(stopped(&w));
+		nanosleep(&nap, NULL);
+		kill(pid, SIGSTOP);
+		nap.tv_nsec = 80000000;
+		nanosleep(&nap, NULL);
+		kill(pid, SIGCONT);
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+		ck_assert_int_eq(status, 0);
 	}
 }

@@ -8,7 +8,7 @@
  * a second reader waits for that.  A note of the loop about the first file may
  * be late.  Statements in atomic { } are one section of f->lock.
  *
- * BUG_CLOSE_AT_ONCE	number_is_ours: co_close does not care for users
+ * BUG_CLOSE_AT_ONCE	new_file_is_usable: co_close does not wait for users
  * BUG_NO_GENERATION	event_is_of_this_file: any note counts
  * BUG_FREE_LAST	new_file_is_usable: the record is freed after close(2)
  * BUG_NO_RECHECK	everybody_knows: fd_wait does not look at the state

@@ -24,8 +24,10 @@ surprises=0
 
 explore() {		# model, BUG_... or nothing: what pan said is in out
 	rm -f pan pan.* out
+	level=1			# a bug is found before -O1 would have paid
+	[ -z "$2" ] || level=0
 	spin ${2:+-D"$2"} -a "$here/$1.pml" >out 2>&1 &&
-	    ${CC:-cc} -O1 -w -DSAFETY -o pan pan.c >out 2>&1 &&
+	    ${CC:-cc} -O"$level" -w -DSAFETY -o pan pan.c >out 2>&1 &&
 	    timeout 60 ./pan -m1000000 >out 2>&1
 }
 
