@@ -83,11 +83,27 @@ join_take(struct co_task *h)
 	return h->co__result;
 }
 
+/* A compare and swap, which a lone worker does without the atomic. */
+static always_inline bool
+word_swap(struct co_task *h, uintptr_t from, uintptr_t to)
+{
+	struct self *s = self_get();
+	bool done;
+
+	if (unlikely(!solo_enter(s)))
+		return a_cas_acqrel(&h->co__word, from, to);
+	done = h->co__word == from;
+	if (done)
+		h->co__word = to;
+	solo_leave(s);
+	return done;
+}
+
 /* 0: queued.  1: done meanwhile.  -EINVAL: another one joins. */
 static int
 join_enqueue(struct co_task *h, struct waiter *w)
 {
-	if (a_cas_acqrel(&h->co__word, (uintptr_t)RUNNING, (uintptr_t)w))
+	if (likely(word_swap(h, RUNNING, (uintptr_t)w)))
 		return 0;
 	return join_done(h) ? 1 : -EINVAL;
 }
@@ -95,7 +111,7 @@ join_enqueue(struct co_task *h, struct waiter *w)
 static void
 join_dequeue(struct co_task *h, struct waiter *w)
 {
-	if (!a_cas_acqrel(&h->co__word, (uintptr_t)w, (uintptr_t)RUNNING))
+	if (!word_swap(h, (uintptr_t)w, RUNNING))
 		join_done(h);
 }
 

@@ -117,7 +117,7 @@ value_fits(const struct task *t, const struct launch *l,
 	return l->size <= stack / 2 && l->align <= 4096;
 }
 
-static always_inline int
+static noinline int
 launch(const struct launch *l)
 {
 	struct self *s = self_get();
@@ -157,10 +157,9 @@ launch(const struct launch *l)
 		task_free(w, t);
 		return code;
 	}
-	if (l->handle) {
+	t->handle = l->handle;
+	if (l->handle)
 		join_begin(l->handle, t);
-		t->handle = l->handle;
-	}
 	code = scope_add(scope, t);
 	if (unlikely(code < 0)) {
 		stack_unreserve_cached(&w->stacks, stack_size_of(t));
@@ -175,11 +174,50 @@ launch(const struct launch *l)
 	return 0;
 }
 
+/* The same for the usual case: no options, no value, no locals to inherit. */
+static always_inline int
+launch_plain(co_fn *fn, void *arg, struct co_task *handle, void *site)
+{
+	struct self *s = self_get();
+	struct worker *w;
+	struct task *t;
+	int code;
+
+	if (unlikely(!s || !s->worker || !s->current || !fn))
+		return -EINVAL;
+	if (unlikely(s->current->u.run.ext->locals != NULL))
+		return launch(&(struct launch){ .fn = fn, .arg = arg,
+		    .handle = handle, .site = site });
+	w = s->worker;
+	t = task_new(w);
+	if (unlikely(!t))
+		return -ENOMEM;
+	t->u.begin.fn = fn;
+	t->u.begin.arg = arg;
+	t->u.begin.site = site;
+	t->u.begin.parent = s->current->id;
+	t->handle = handle;
+	code = stack_reserve_cached(&w->stacks, 0);
+	if (likely(code == 0)) {
+		if (handle)
+			join_begin(handle, t);
+		code = scope_add(s->current->scope, t);
+		if (unlikely(code < 0))
+			stack_unreserve_cached(&w->stacks, 0);
+	}
+	if (unlikely(code < 0)) {
+		task_free(w, t);
+		return code;
+	}
+	stat_add(w, spawned, 1);
+	sched_start(w, t);
+	return 0;
+}
+
 EXPORT int
 co_spawn(co_fn *fn, void *arg)
 {
-	return launch(&(struct launch){ .fn = fn, .arg = arg,
-	    .site = __builtin_return_address(0) });
+	return launch_plain(fn, arg, NULL, __builtin_return_address(0));
 }
 
 EXPORT int
@@ -204,8 +242,7 @@ co_fork(struct co_task *t, co_fn *fn, void *arg)
 
 	if (unlikely(!t))
 		return -EINVAL;
-	code = launch(&(struct launch){ .fn = fn, .arg = arg, .handle = t,
-	    .site = __builtin_return_address(0) });
+	code = launch_plain(fn, arg, t, __builtin_return_address(0));
 	if (unlikely(code < 0))
 		t->co__id = 0;	/* nothing to join, nothing to cancel */
 	return code;
@@ -232,10 +269,7 @@ end_of_life(struct worker *w, struct task *t, int ret)
 		locals_unref(t->u.run.ext->locals);
 	stat_add(w, ended, 1);
 	if (h) {
-		/* From here on co_task_cancel does not find it. */
-		lock_take(&t->lock, LOCK_TASK);
-		a_store_relaxed(&t->id, 0);
-		lock_drop(&t->lock, LOCK_TASK);
+		scope_hide_task(t);
 		join_deliver(h, ret);
 	}
 	if (likely(t->home != NULL))

@@ -18,8 +18,8 @@
  */
 #include "park.h"
 #include "foreign.h"
+#include "sched.h"
 #include "scope.h"
-#include "worker.h"
 
 static co_time
 scope_deadline(const struct task *t)
@@ -106,20 +106,22 @@ coro_sleep(struct task *t, uint64_t ticket, co_time until)
 	return t->wake;
 }
 
-int
-wait_park_raw(struct task *t, co_time until)
+/* The scope has ended between the look at it and the wait: P3. */
+static cold int
+wait_refused(struct task *t)
 {
-	uint64_t ticket = a_load_relaxed(&t->park) | PARK_WAITING;
+	int code = a_load_relaxed(&t->ended);
+
+	if (t->kind == TASK_FOREIGN)
+		co__foreign_leave();
+	return co__wait_noted(t, code);
+}
+
+static noinline int
+sleep_slowly(struct task *t, uint64_t ticket, co_time until)
+{
 	int code;
 
-	a_light_barrier();					/* P2 */
-	if (!(ticket & PARK_SHIELDED) && unlikely(a_load_relaxed(&t->ended)) &&
-	    wait_claim(t, ticket)) {				/* P3 */
-		code = a_load_relaxed(&t->ended);
-		if (t->kind == TASK_FOREIGN)
-			co__foreign_leave();
-		return co__wait_noted(t, code);
-	}
 	if (likely(t->kind == TASK_CORO))
 		code = coro_sleep(t, ticket, until);
 	else
@@ -130,10 +132,37 @@ wait_park_raw(struct task *t, co_time until)
 }
 
 int
+wait_park_raw(struct task *t, co_time until)
+{
+	uint64_t ticket = a_load_relaxed(&t->park) | PARK_WAITING;
+
+	a_light_barrier();					/* P2 */
+	if (!(ticket & PARK_SHIELDED) && unlikely(a_load_relaxed(&t->ended)) &&
+	    wait_claim(t, ticket))				/* P3 */
+		return wait_refused(t);
+	return sleep_slowly(t, ticket, until);
+}
+
+/* The usual wait of a coroutine, without a deadline, switches right here. */
+int
 wait_park(struct task *t, co_time until)
 {
-	int code = wait_park_raw(t, until);
+	uint64_t ticket = a_load_relaxed(&t->park) | PARK_WAITING;
+	int code;
 
+	a_light_barrier();					/* P2 */
+	if (!(ticket & PARK_SHIELDED) && unlikely(a_load_relaxed(&t->ended)) &&
+	    wait_claim(t, ticket))				/* P3 */
+		return wait_refused(t);
+	if (likely(until == CO_FOREVER && t->kind == TASK_CORO) &&
+	    (!t->scope || likely(t->scope->co__armer == NULL))) {
+		sched_park_here(t);
+		code = t->wake;
+		if (unlikely(code < 0))
+			code = co__wait_noted(t, code);
+		return code;
+	}
+	code = sleep_slowly(t, ticket, until);
 	return unlikely(code == WAIT_UNTIL) ? -ETIMEDOUT : code;
 }
 

@@ -212,6 +212,7 @@ make_main(struct runtime *rt, struct task **ret)
 	t->u.begin.site = NULL;
 	t->u.begin.parent = 0;
 	t->home = t->scope = NULL;
+	t->handle = NULL;
 	*ret = t;
 	return 0;
 }

@@ -211,11 +211,7 @@ co__sched_turn(struct worker *w)
 void
 sched_park(struct task *t)
 {
-	struct worker *w = t->worker;
-
-	co__locks_none_held("a coroutine parks while it holds a lock");
-	chaos_point();
-	sched_switch(w, t, sched_next(w));
+	sched_park_here(t);
 }
 
 void
@@ -231,7 +227,7 @@ sched_yield_now(void)
 }
 
 /* What a task that has ended leaves behind; we are off its stack now. */
-cold void
+void
 co__sched_bury(struct worker *w)
 {
 	struct task *t = w->dead;

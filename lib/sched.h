@@ -2,7 +2,7 @@
 /*
  * sched.h - the inline half of the scheduler: pick and switch.
  *
- * Layer 4.  Used by sched.c, worker.c and life.c only.
+ * Layer 4.  Used by sched.c, worker.c, park.c and life.c only.
  */
 #ifndef WEFT_SCHED_H
 #define WEFT_SCHED_H
@@ -85,6 +85,17 @@ sched_switch(struct worker *w, struct task *t, struct task *to)
 	w->self.current = NULL;
 	context_switch(&t->u.run.ctx, &w->ctx);
 	sched_landed(t->worker);
+}
+
+/* The current task leaves its worker until somebody readies it. */
+static always_inline void
+sched_park_here(struct task *t)
+{
+	struct worker *w = t->worker;
+
+	co__locks_none_held("a coroutine parks while it holds a lock");
+	chaos_point();
+	sched_switch(w, t, sched_next(w));
 }
 
 #endif

@@ -365,6 +365,7 @@ scope_cancel_task(struct task *t, uint64_t id)
 	struct walk k = { .top = t, .code = -ECANCELED };
 
 	lock_take(&t->lock, LOCK_TASK);
+	a_heavy_barrier();	/* pairs with scope_hide_task */
 	/* Where its home has ended, that is the reason, and it will hear. */
 	if (a_load_relaxed(&t->id) == id && !t->cancelled &&
 	    !a_load_relaxed(&t->home->co__ended)) {

@@ -37,8 +37,28 @@ void scope_expired(struct co_scope *s);
 /* Ends everything in the root scope of a deadlocked runtime, shields or not. */
 void scope_cancel_all(struct co_scope *root);
 
-/* Ends every wait of one task. */
+/* Ends every wait of one task, if its id is still that. */
 void scope_cancel_task(struct task *t, uint64_t id);
+
+/*
+ * From here on scope_cancel_task does not find t, and is done with it.
+ *
+ *	scope_hide_task			scope_cancel_task
+ *	id = 0				lock = held
+ *	a_light_barrier()		a_heavy_barrier()
+ *	lock held ?			id as given ?
+ *	  yes: waits for it		  yes: goes on, under the lock
+ */
+static always_inline void
+scope_hide_task(struct task *t)
+{
+	a_store_release(&t->id, 0);
+	a_light_barrier();
+	if (unlikely(a_load_acquire(&t->lock.word) != 0)) {
+		lock_take(&t->lock, LOCK_TASK);
+		lock_drop(&t->lock, LOCK_TASK);
+	}
+}
 
 /* `d` from now, saturated. */
 co_time co__time_after(co_time d);

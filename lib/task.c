@@ -85,41 +85,23 @@ give_batch(struct worker *w)
 	lock_drop(&rt->slab_lock, LOCK_SLAB);
 }
 
-static cold bool
+static cold void
 more_ids(struct worker *w)
 {
 	enum { BLOCK = 256 };
 
 	w->next_id = a_add_relaxed(&w->rt->next_id, BLOCK) + 1;
 	w->end_id = w->next_id + BLOCK;
-	return true;
 }
 
-struct task *
-task_new(struct worker *w)
+cold struct task *
+co__task_new_slow(struct worker *w)
 {
-	struct task *t = w->free_tasks;
-
-	if (unlikely(!t)) {
-		if (chaos_fail() || !refill(w))
-			return NULL;
-		t = w->free_tasks;
-	}
-	if (unlikely(w->next_id == w->end_id))
+	if (!w->free_tasks && (chaos_fail() || !refill(w)))
+		return NULL;
+	if (w->next_id == w->end_id)
 		more_ids(w);
-	w->free_tasks = t->next;
-	w->free_count--;
-	t->worker = w;
-	t->handle = NULL;
-	t->cancelled = 0;
-	a_store_relaxed(&t->ended, 0);
-	a_store_relaxed(&t->bound, 0);
-	a_store_relaxed(&t->on_cpu, 0);
-	t->kind = TASK_CORO;
-	t->band = BANDS;
-	t->size_code = 0;
-	a_store_relaxed(&t->id, w->next_id++);
-	return t;
+	return task_new(w);
 }
 
 void

@@ -108,6 +108,9 @@ struct task {
 	} u;
 	struct lock lock;		/* its scopes, LOCK_TASK */
 	int wake;			/* [who won the claim] */
+	/* All that is small, in one word for task_new. */
+	union {
+	struct {
 	int16_t ended;			/* [lock; atomic read by the task] code
 					   of its innermost scope */
 	uint8_t cancelled;		/* [lock] co_task_cancel was called */
@@ -117,6 +120,9 @@ struct task {
 	uint8_t band;			/* [const] of the run queue */
 	uint8_t size_code;		/* [const] its stack; 0: the default.
 					   See task_stack_size */
+	};
+	uint64_t small;			/* [who makes it] */
+	};
 };
 
 /* 16 sizes to each power of two, from 16 KiB on: n is 1 ... 255. */

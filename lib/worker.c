@@ -414,6 +414,16 @@ may_sleep(struct worker *w)
 	    !(rt->nworkers > 1 && backlog_anywhere(w));
 }
 
+/* Unused stacks of this worker keep their tops only. */
+static void
+trim_cache(struct worker *w)
+{
+	if (w->now - w->cache_trimmed < CO_SEC(1))
+		return;
+	w->cache_trimmed = w->now;
+	stack_cache_trim(&w->stacks);
+}
+
 /* True: w slept as a watch, and nobody woke it. */
 static bool
 nod_off(struct worker *w)
@@ -431,6 +441,7 @@ nod_off(struct worker *w)
 		a_fence_seqcst();	/* all others have a fence of their own */
 	w->now = os_now();
 	if (likely(may_sleep(w))) {			/* S3 */
+		trim_cache(w);
 		wait = sleep_time(w, &watching);
 		stat_add(w, sleeps, 1);
 		rt->reactor->poll(w->reactor, wait);

@@ -77,6 +77,7 @@ struct worker {
 	uint64_t next_id, end_id;	/* [owner] a block of ids */
 	co_time now;			/* [owner] as of the last turn */
 	co_time polled;			/* [owner] last reactor poll */
+	co_time cache_trimmed;		/* [owner] last stack_cache_trim */
 	uint64_t random;		/* [owner] */
 	co_time help_at;		/* [owner] no call for help before */
 	co_time help_gap;		/* [owner doubles, thieves reset] */
@@ -180,7 +181,25 @@ void worker_wake_all(struct runtime *rt);
 
 /* --- task.c --------------------------------------------------------------- */
 
-struct task *task_new(struct worker *w);	/* NULL: no memory */
+struct task *co__task_new_slow(struct worker *w);
+
+/* An ordinary coroutine that has not begun; NULL: no memory. */
+static always_inline struct task *
+task_new(struct worker *w)
+{
+	static const struct task fresh = { .kind = TASK_CORO, .band = BANDS };
+	struct task *t = w->free_tasks;
+
+	if (unlikely(!t) || unlikely(w->next_id == w->end_id))
+		return co__task_new_slow(w);
+	w->free_tasks = t->next;
+	w->free_count--;
+	t->worker = w;
+	a_store_relaxed(&t->small, fresh.small);
+	a_store_relaxed(&t->id, w->next_id++);
+	return t;
+}
+
 void task_free(struct worker *w, struct task *t);
 /* Gives it its stack, and its ext at the top of it. */
 void task_bind(struct worker *w, struct task *t);

@@ -24,11 +24,14 @@ def problems(sample):
         try:
             p = subprocess.run(wrapper + ["./" + sample], stdin=stdin,
                                stdout=subprocess.PIPE, timeout=seconds,
-                               stderr=subprocess.STDOUT)
+                               stderr=subprocess.PIPE)
         except subprocess.TimeoutExpired as e:
             return ["it hangs", (e.output or b"").decode(errors="replace")]
     got = p.stdout.decode(errors="replace")
-    wrong = ["exit status %d" % p.returncode, got] if p.returncode else []
+    wrong = []
+    if p.returncode:
+        wrong += ["exit status %d" % p.returncode, got,
+                  p.stderr.decode(errors="replace")]
     if os.path.exists(want):
         with open(want, encoding="utf-8") as f:
             expected = f.read()

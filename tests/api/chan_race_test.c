@@ -506,6 +506,53 @@ TEST(a_cancelled_handoff_happened_for_both_or_for_neither)
 		run(w, handoff_main, NULL);
 }
 
+static int
+two_sends(void *arg)
+{
+	struct pair *p = arg;
+	int i;
+
+	for (i = 0; i < p->n; i++)
+		test_result(chan_send(p->ch, i), 0);
+	chan_unref(p->ch);
+	return 0;
+}
+
+/* A try, then a wait, on the channel that a peer sends to; both let go of it
+   at the end, with or without values inside. */
+static int
+unref_main(void *arg)
+{
+	int n = (int)test_count(3000, 300000), v, code;
+	struct co_scope s;
+	struct pair p;
+
+	(void)arg;
+	while (n--) {
+		p = (struct pair){ .ch = chan_new(int, (size_t)(n % 3)),
+		    .n = 2 + (n % 3 == 2 && n % 2) };
+		co_scope(s) {
+			chan_ref(p.ch);
+			co_spawn(two_sends, &p);
+			code = chan_try_recv(p.ch, &v);
+			if (code == -EAGAIN)
+				code = chan_recv(p.ch, &v);
+			test_result(code, 0);
+			ck_assert_int_eq(v, 0);
+			test_result(chan_recv(p.ch, &v), 0);
+			ck_assert_int_eq(v, 1);
+			chan_unref(p.ch);
+		}
+	}
+	return 0;
+}
+
+TEST(the_last_to_let_go_frees_the_channel)
+{
+	FOR_WORKERS(w)
+		run(w, unref_main, NULL);
+}
+
 /* --- plain threads -------------------------------------------------------- */
 
 static void *

@@ -451,29 +451,21 @@ CORO_TEST(a_shield_that_fails_says_nothing_of_what_is_outside)
 	return 0;
 }
 
-static int
-fork_failing(void *arg)
-{
-	struct co_task t;
-
-	(void)arg;
-	test_result(co_fork(&t, give, ptr(-EIO)), 0);
-	test_result(co_join(&t), -EIO);
-	test_result(co_fork(&t, give, ptr(-EIO)), 0);
-	return 0;		/* waited for, not joined */
-}
-
 CORO_TEST(a_forked_task_fails_for_its_joiner_only)
 {
+	struct co_task joined, left;
 	struct co_scope s;
 
-	co_scope(s)
-		test_result(fork_failing(NULL), 0);
+	co_scope(s) {
+		test_result(co_fork(&joined, give, ptr(-EIO)), 0);
+		test_result(co_join(&joined), -EIO);
+		/* Waited for, not joined. */
+		test_result(co_fork(&left, give, ptr(-EIO)), 0);
+	}
 	test_result(s.status, 0);
 	ck_assert_int_eq(s.failures, 0);
 	return 0;
 }
-
 
 /* --- spawning into a given scope -------------------------------------------- */
 

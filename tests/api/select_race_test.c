@@ -152,6 +152,63 @@ TEST(any_number_of_cases)
 			run(w, many_main, &n[i]);
 }
 
+/* --- one moment ----------------------------------------------------------- */
+
+enum { IDLE = 30 };
+
+struct moment {
+	struct co_event a, b;
+	int over;
+};
+
+/* a and b take turns in being set, and one of them always is. */
+static void *
+moment_flip(void *arg)
+{
+	struct moment *m = arg;
+
+	while (!load(&m->over)) {
+		co_event_set(&m->b);
+		co_event_reset(&m->a);
+		co_event_set(&m->a);
+		co_event_reset(&m->b);
+	}
+	return NULL;
+}
+
+static int
+moment_main(void *arg)
+{
+	struct moment m = { CO_EVENT_INIT, CO_EVENT_INIT, 0 };
+	int n = (int)test_count(20000, 1000000), i, v, got;
+	struct co_case cases[IDLE + 3];
+	int_chan idle = chan_new(int, 0);
+	pthread_t thread;
+
+	(void)arg;
+	cases[0] = co_on_event(&m.a);
+	for (i = 1; i <= IDLE; i++)
+		cases[i] = co_on_recv(idle, &v);
+	cases[IDLE + 1] = co_on_event(&m.b);
+	cases[IDLE + 2] = co_otherwise;
+	co_event_set(&m.a);
+	pthread_create(&thread, NULL, moment_flip, &m);
+	while (n--) {
+		got = co_select_v(cases, IDLE + 3);
+		ck_assert_msg(got == 0 || got == IDLE + 1, "chose %d", got);
+	}
+	add(&m.over, 1);
+	pthread_join(thread, NULL);
+	chan_unref(idle);
+	return 0;
+}
+
+TEST(the_default_means_that_at_one_moment_nothing_was_ready)
+{
+	FOR_WORKERS(w)
+		run(w, moment_main, NULL);
+}
+
 /* --- the order of locks --------------------------------------------------- */
 
 enum { RING = 8, RINGERS = 16 };

@@ -449,7 +449,7 @@ sleep_to(void *arg)
 CORO_TEST(all_that_are_due_at_one_instant_wake)
 {
 	int n = (int)test_count(20000, 1000000), i;
-	co_time when = co_now() + CO_MS(300) * test_slow();
+	co_time when = co_now() + CO_MS(100) * test_slow();
 	struct co_scope s;
 
 	co_scope(s)

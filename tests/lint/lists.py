@@ -31,10 +31,11 @@ check("samples", missing([p for p in tree("samples", ".c")
 check("benchmarks", missing([p for p in files("bench", ".c")
                              if "int\nmain(" in read(p)], program))
 check("what else a release holds",
-      missing(files("man", ".1", ".3", ".7") + tree("tests/lint", "") +
+      missing(files("man", "") + tree("tests/lint", "") +
               tree("tests/compile", "") + tree("tests/models", "") +
-              tree("samples", ".h", ".out", ".in") +
-              files("script", "") + files("tests", "")))
+              tree("tests", ".h") + tree("samples", ".h", ".out", ".in") +
+              tree("bench", ".h") + files("script", "") +
+              files("tests", "")))
 
 wrong = []
 places = r"(?:lib|asm|include|tests|samples|bench|man|script|\.ci)/"

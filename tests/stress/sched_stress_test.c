@@ -274,56 +274,50 @@ end_after(void *arg)
 	return n;
 }
 
-static int
-race_joins(void *arg)
+static void
+race_join(struct co_task *t, uint64_t *random)
 {
-	uint64_t random = test_seed() + (uint64_t)(uintptr_t)&arg, i,
-	    n = *(uint64_t *)arg;
-	struct co_task t;
-	int code, v;
+	int v = (int)test_below(random, 1 << 20), code = 1;
 
-	for (i = 0; i < n; i++) {
-		v = (int)test_below(&random, 1 << 20);
-		test_result(co_fork(&t, end_after, (void *)(intptr_t)v), 0);
-		switch (test_below(&random, 5)) {
-		case 0:
-			co_task_cancel(&t);
-			break;
-		case 1:
-			co_yield();
-			co_task_cancel(&t);
-			break;
-		case 2:
-			code = 1;
-			co_timeout(CO_NS(test_below(&random, 3000)))
-				code = co_join(&t);
-			if (code == v)
-				continue;
-			test_result(code, -ETIMEDOUT);
-			break;
-		case 3:
-			spin(test_below(&random, 500));
-			break;
-		default:
-			break;
-		}
-		if (test_below(&random, 4) == 0)
-			continue;	/* its scope waits for it */
-		test_result(co_join(&t), v);
+	test_result(co_fork(t, end_after, (void *)(intptr_t)v), 0);
+	switch (test_below(random, 5)) {
+	case 0:
+		co_task_cancel(t);
+		break;
+	case 1:
+		co_yield();
+		co_task_cancel(t);
+		break;
+	case 2:
+		co_timeout(CO_NS(test_below(random, 3000)))
+			code = co_join(t);
+		if (code == v)
+			return;
+		test_result(code, -ETIMEDOUT);
+		break;
+	case 3:
+		spin(test_below(random, 500));
+		break;
+	default:
+		break;
 	}
-	return 0;
+	if (test_below(random, 4) != 0)
+		test_result(co_join(t), v);
+	/* Else its scope waits for it. */
 }
 
 /* A handle that was not joined is used again only when its scope is over. */
 static int
 race_in_scopes(void *arg)
 {
+	uint64_t random = test_seed() + (uint64_t)(uintptr_t)&arg, i,
+	    n = *(uint64_t *)arg;
 	struct co_scope s;
-	uint64_t n = *(uint64_t *)arg, i, few = 1;
+	struct co_task t;
 
 	for (i = 0; i < n; i++) {
 		co_scope(s)
-			test_result(race_joins(&few), 0);
+			race_join(&t, &random);
 		test_result(s.status, 0);
 	}
 	return 0;

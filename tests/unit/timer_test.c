@@ -143,7 +143,7 @@ random_operations(uint64_t *seed, co_time range, uint64_t rounds)
 	timers_init(&heap);
 	n_model = 0;
 	memset(armed, 0, sizeof armed);
-	while (rounds--) {
+	while (rounds-- && now < INT64_MAX / 2) {
 		int scope = (int)test_below(seed, MOST);
 
 		switch (test_below(seed, 8)) {
