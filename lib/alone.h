@@ -38,7 +38,7 @@ alone_enter(struct self *self)
 {
 	debug_assert(a_load_relaxed(&self->crit) == 0);
 	a_store_relaxed(&self->crit, 1);
-	a_light_barrier();
+	a_compiler_barrier();	/* as in solo_enter */
 	if (likely(a_load_relaxed(&co__solo) == self))
 		return true;
 	a_store_release(&self->crit, 0);

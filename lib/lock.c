@@ -49,6 +49,8 @@ co__lock_slow(struct lock *l)
 cold void
 co__solo_begin(struct self *s)
 {
+	if (!co__have_membarrier)
+		return;		/* solo_enter counts on it */
 	os_mutex_lock(&solo_mutex);
 	if (a_load_relaxed(&co__shared)) {
 		a_store_relaxed(&co__shared, 0);

@@ -84,7 +84,8 @@ solo_enter(struct self *s)
 	if (unlikely(a_load_relaxed(&co__solo) != s) || unlikely(!s))
 		return false;
 	a_store_relaxed(&s->crit, s->crit + 1);
-	a_light_barrier();
+	chaos_point();
+	a_compiler_barrier();	/* light: no solo begins without membarrier */
 	if (likely(a_load_relaxed(&co__solo) == s))
 		return true;
 	a_store_release(&s->crit, s->crit - 1);

@@ -118,12 +118,17 @@ void co__block_cleanup(struct co_scope *s);
 #define CO_LOCAL(T, name) \
 	struct { struct co__local_key key; __typeof__(T) *type; } name \
 	    = { { sizeof(T) }, 0 }
-#define co_local_set(name, v) __extension__ ({ \
-	__typeof__(*(name).type) co__local_v = (v); \
-	co__local_set(&(name).key, &co__local_v); })
-#define co_local_get(name) __extension__ ({ \
-	__typeof__(*(name).type) co__local_v; \
-	co__local_get(&(name).key, &co__local_v); co__local_v; })
+#define co_local_set(name, ...) \
+	CO__LOCAL_SET(CO__UNIQUE(co__local_v), name, __VA_ARGS__)
+#define CO__LOCAL_SET(x, name, ...)	CO__LOCAL_SET2(x, name, __VA_ARGS__)
+#define CO__LOCAL_SET2(x, name, ...) __extension__ ({ \
+	__typeof__(*(name).type) x = (__VA_ARGS__); \
+	co__local_set(&(name).key, &x); })
+#define co_local_get(name)	CO__LOCAL_GET(CO__UNIQUE(co__local_v), name)
+#define CO__LOCAL_GET(x, name)	CO__LOCAL_GET2(x, name)
+#define CO__LOCAL_GET2(x, name) __extension__ ({ \
+	__typeof__(*(name).type) x; \
+	co__local_get(&(name).key, &x); x; })
 
 #endif /* !__cplusplus */
 
