@@ -38,7 +38,7 @@ struct addr_sock {
 	socklen_t len;
 };
 
-/* 0, -EINVAL: not of the form; -ENAMETOOLONG: a path that no socket can have. */
+/* 0; -EINVAL: not of the form; -ENAMETOOLONG: too long a path for a socket. */
 int addr_parse(const char *text, struct addr *ret);
 
 /*

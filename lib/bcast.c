@@ -22,6 +22,7 @@
 #include <weft/values.h>
 
 #include "select.h"
+#include "sync.h"
 
 #include <stdlib.h>
 
@@ -70,13 +71,8 @@ woken_add(struct woken *l, struct waiter *w)
 static void
 unlock_and_wake(struct bcast *b, struct woken *l)
 {
-	struct waiter *w;
-
 	lock_drop(&b->lock, LOCK_CHAN);
-	while ((w = l->first) != NULL) {
-		l->first = w->next;
-		waiter_wake(w);
-	}
+	co__sync_wake(l->first);
 }
 
 /* --- life --------------------------------------------------------------------- */
@@ -430,12 +426,7 @@ case_take(struct co_case *c, struct case_taken *taken)
 static void
 case_finish(struct co_case *c, struct case_taken *taken)
 {
-	struct waiter *w, *list = taken->more;
-
-	while ((w = list) != NULL) {
-		list = w->next;
-		waiter_wake(w);
-	}
+	co__sync_wake(taken->more);
 	if (taken->status == -EPIPE && case_sub(c)->b->size)
 		memset(c->co__slot, 0, case_sub(c)->b->size);
 }

@@ -54,9 +54,9 @@ struct job {
 	struct lock lock;		/* LOCK_POOL */
 	bool done;			/* [lock] */
 	struct task *task;		/* [const] */
-	uint64_t ticket;		/* [lock] of the wait that is under way */
+	uint64_t ticket;		/* [lock] of the present wait */
 	void (*drop)(void *arg);	/* [const] NULL: lies in a frame */
-	bool left;			/* [lock] nobody waits: job_done drops it */
+	bool left;			/* [lock] nobody waits any more */
 };
 
 struct thread {
@@ -81,7 +81,7 @@ struct pool {
 	uint32_t ended;			/* [atomic] how many have ended */
 };
 
-/* --- the queue and the idle ones; pool->mutex is held ---------------------- */
+/* --- the queue and the idle ones; pool->mutex is held --------------------- */
 
 static void
 queue_push(struct pool *p, struct job *j)
@@ -191,16 +191,18 @@ static struct job *
 next_job(struct pool *p, struct thread *th)
 {
 	struct job *j;
+	bool leave;
 
 	os_mutex_lock(&p->mutex);
 	th->job = NULL;
 	j = queue_pop(p);
-	if (!j && !p->ending)
-		idle_push(p, th);
-	else if (!j)
+	leave = !j && p->ending;
+	if (leave)
 		th->leaving = true;
+	else if (!j)
+		idle_push(p, th);	/* now it may be told to leave */
 	os_mutex_unlock(&p->mutex);
-	return j || th->leaving ? j : sleep_idle(p, th);
+	return j || leave ? j : sleep_idle(p, th);
 }
 
 static void
@@ -502,12 +504,13 @@ co__blocking_end(struct runtime *rt)
 		ended = a_load_acquire(&p->ended);
 		os_mutex_lock(&p->mutex);
 		left = p->threads;
+		th = p->gone;
 		os_mutex_unlock(&p->mutex);
 		if (left == 0)
 			break;
 		os_futex_wait(&p->ended, ended, CO_FOREVER);
 	}
-	join_gone(p->gone);
+	join_gone(th);
 	free(p);
 }
 

@@ -73,6 +73,7 @@ int64_t
 deadlock_check(struct runtime *rt)
 {
 	uint32_t roused = a_load_acquire(&rt->roused);
+	uint32_t own;
 	int threads;
 
 	if (a_load_relaxed(&rt->over) || a_load_relaxed(&rt->forced) ||
@@ -81,14 +82,12 @@ deadlock_check(struct runtime *rt)
 	threads = os_threads();
 	if (threads < 0)
 		return -1;
-	/* The pool's idle threads wait for us; a job is in `waits`. */
+	/* Read once: another runtime may come or go.  The pool's idle threads
+	   wait for us; a job is in `waits`. */
+	own = a_load_acquire(&own_threads);
 	threads -= ignored_threads() + co__blocking_threads();
-	if (threads > (int)a_load_acquire(&own_threads) ||
-	    (uint32_t)rt->nworkers != a_load_acquire(&own_threads))
+	if (threads > (int)own || rt->nworkers != own)
 		return RECHECK;
-	/* A thread that has ended since the look had perhaps woken somebody. */
-	if (somebody_outside(rt) || a_load_acquire(&rt->roused) != roused)
-		return -1;
 	/* A thread that has ended since the look had perhaps woken somebody. */
 	if (somebody_outside(rt) || a_load_acquire(&rt->roused) != roused)
 		return -1;

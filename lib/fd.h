@@ -18,9 +18,9 @@
 /*
  * STATES of a record; all under its lock.
  *
- *	FREE ----> OPEN ---> CLOSING ---> FREE
- *	            ^ |         ^    fd_leave, by the last user, or
- *	  fd_enter  | v         |    co_close, when there is none
+ *	FREE ----> OPEN ---> CLOSING ---> GONE ---> FREE
+ *	            ^ |         ^           fd_leave, by the last user, or
+ *	  fd_enter  | v         |           co_close, when there is none
  *	          STALE --------+ co_close
  *
  *	FREE	the number means nothing to us.
@@ -28,8 +28,10 @@
  *		our back (fd.c).
  *	STALE	it was closed behind our back: to be looked at anew.
  *	CLOSING	nobody may enter; users > 0.
+ *	GONE	close(2) is running.  Who comes waits for its end: the number
+ *		may be a new owner's already, or the old one's still.
  */
-enum fd_state { FD_FREE, FD_OPEN, FD_STALE, FD_CLOSING };
+enum fd_state { FD_FREE, FD_OPEN, FD_STALE, FD_CLOSING, FD_GONE };
 
 enum fd_kind {
 	FD_STREAM,		/* a socket of bytes */
@@ -44,18 +46,21 @@ enum fd_kind {
 enum { FD_READ, FD_WRITE, FD_PAUSE, FD_QUEUES };
 
 /* Waits that went well before the hint `dry` is followed: a guess. */
-enum { FD_TRUST = 16 };
+enum { FD_TRUST = 8 };
 
 struct fd {
 	struct lock lock;	/* LOCK_FD */
 	int num;		/* [const once it was used] */
 	uint32_t gen;		/* [lock] one more for each file that the number
 				   has stood for */
+	uint32_t closes;	/* [lock] how often it was closed */
 	uint32_t users;		/* [lock] between enter and leave */
 	uint8_t state;		/* [lock] enum fd_state */
-	uint8_t kind;		/* [atomic] enum fd_kind; set under the lock when
-				   the file is new, read by users */
-	bool shared;		/* [like kind] 0, 1, 2 and blocking: as it was */
+	uint8_t kind;		/* [atomic] enum fd_kind; set under the lock,
+				   read by users */
+	bool shared;		/* [like kind] 0, 1, 2 that blocks: as it was */
+	uint8_t awaited;	/* [atomic] copy of what the queues say, for
+				   reactor_waits */
 	uint8_t lit;		/* [lock] what the watch looks for */
 	uint8_t dry;		/* [atomic hint] 1 << direction: a call would
 				   find nothing.  Set by users, cleared by

@@ -139,7 +139,7 @@ co_rmdir(const char *path)
 	return path ? on_pool(do_rmdir, &c) : -EINVAL;
 }
 
-/* --- by descriptor: its number stays ours for the while -------------------- */
+/* --- by descriptor: its number stays ours for the while ------------------- */
 
 static int
 on_descriptor(co_fn *fn, struct file_call *c)

@@ -14,6 +14,7 @@
 #include <weft/values.h>
 
 #include "select.h"
+#include "sync.h"
 
 #include <stdlib.h>
 
@@ -69,18 +70,6 @@ co_future_unref(void *future)
 		free(f);
 }
 
-/* Wakes a list of claimed waiters, linked by next, the first to come first. */
-static void
-wake_list(struct waiter *list)
-{
-	struct waiter *w;
-
-	while ((w = list) != NULL) {
-		list = w->next;
-		waiter_wake(w);
-	}
-}
-
 static int
 settle(struct future *f, uint32_t state, const void *value, int code)
 {
@@ -101,7 +90,7 @@ settle(struct future *f, uint32_t state, const void *value, int code)
 		end = &w->next;
 	}
 	lock_drop(&f->lock, LOCK_CHAN);
-	wake_list(list);
+	co__sync_wake(list);
 	return 0;
 }
 

@@ -10,6 +10,9 @@
  *	I1  running: from the switch into fn until the switch back.
  *	I2  yield only with the caller's scopes: a scope that fn entered must be
  *	    left first, or the caller would go on inside it.
+ *	I3  yield only on the generator's own stack: on any other one, such as
+ *	    that of a child or of a generator inside, the switch would save that
+ *	    stack as fn's.
  *
  * Stacks come from one pool for all generators of the process: a generator may
  * be freed by another worker, or another thread, than the one that made it.
@@ -116,6 +119,40 @@ begin(struct gen *g)
 	return 0;
 }
 
+/*
+ * What a sanitizer must know of the stack that a task is on lies in the task's
+ * context: while fn runs, and may park the task, it is what is in ours.  A
+ * stand-in's context is used for nothing else; sp says whether it is known.
+ */
+#if defined WEFT_ASAN || defined WEFT_TSAN
+static void
+stack_enter(struct gen *g, struct task *t)
+{
+	g->caller = t->u.run.ctx;
+	if (t->kind == TASK_FOREIGN && !g->caller.sp)
+		context_adopt(&g->caller);
+	t->u.run.ctx = g->ctx;
+}
+
+static void
+stack_leave(struct gen *g, struct task *t)
+{
+	t->u.run.ctx = g->caller;
+}
+#else
+static inline void
+stack_enter(struct gen *g, struct task *t)
+{
+	(void)g, (void)t;
+}
+
+static inline void
+stack_leave(struct gen *g, struct task *t)
+{
+	(void)g, (void)t;
+}
+#endif
+
 /* Runs fn until it yields or ends. */
 static void
 resume(struct gen *g, struct task *t)
@@ -123,8 +160,10 @@ resume(struct gen *g, struct task *t)
 	g->state = RUNNING;
 	g->scope = t->scope;
 	g->stack->owner = t;	/* for the overflow report */
+	stack_enter(g, t);
 	context_switch(&g->caller, &g->ctx);
-	if (g->state == ENDED) {
+	stack_leave(g, t);
+	if (unlikely(g->state == ENDED)) {
 		context_drop(&g->ctx);
 		give_stack(g->stack);
 		g->stack = NULL;
@@ -158,15 +197,22 @@ co__gen_next(void *gen, void *ret_value)
 	return g->result < 0 ? g->result : -EPIPE;
 }
 
+/* On its stack, that is in fn: then it is running, and somebody runs it. */
+static always_inline bool
+is_inside(const struct gen *g)
+{
+	return g->stack && (size_t)((char *)__builtin_frame_address(0) -
+	    g->stack->lo) < g->stack->size;
+}
+
 EXPORT int
 co__gen_yield(void *gen, const void *value)
 {
 	struct gen *g = gen;
-	struct self *s = self_get();
 
-	if (unlikely(!g || g->state != RUNNING || !s || !s->current ||
-	    s->current->scope != g->scope))
-		return -EINVAL;
+	if (unlikely(!g || !is_inside(g) ||
+	    self_get()->current->scope != g->scope))
+		return -EINVAL;			/* I2, I3 */
 	if (unlikely(g->freeing))
 		return -ECANCELED;
 	if (g->size)
@@ -180,13 +226,17 @@ EXPORT void
 co_gen_free(void *gen)
 {
 	struct gen *g = gen;
+	struct task *t;
 
 	if (!g)
 		return;
 	bug_if(g->state == RUNNING);	/* from fn itself, or still in use */
 	if (g->state == SUSPENDED) {
+		t = task_self();
+		if (!t)		/* no memory: nobody can run fn to its end, */
+			return;	/* and what it holds stays with it */
 		g->freeing = true;
-		resume(g, task_self());
+		resume(g, t);
 	}
 	free(g);
 }

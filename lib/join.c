@@ -47,8 +47,8 @@ join_deliver(struct co_task *h, int ret)
 
 	h->co__result = ret;
 	if (likely(solo_enter(s))) {
-		old = h->co__word;
-		h->co__word = BUSY;
+		old = a_load_relaxed(&h->co__word);
+		a_store_relaxed(&h->co__word, (uintptr_t)BUSY);
 		solo_leave(s);
 	} else {
 		old = a_xchg_acqrel(&h->co__word, (uintptr_t)BUSY);

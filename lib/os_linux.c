@@ -30,7 +30,7 @@ uint32_t co__tsan_fence;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t end_key;
 static int end_key_error;
-static void (*end_fn)(void *);	/* one user, the stand-ins: always the same */
+static void (*end_fn)(void *);	/* [atomic] the stand-ins', always */
 static bool forked;		/* [a child's only thread] */
 
 co_time
@@ -110,7 +110,7 @@ os_at_thread_end(void (*fn)(void *), void *value)
 	os_init();
 	if (end_key_error)
 		return -end_key_error;
-	end_fn = fn;
+	a_store_relaxed(&end_fn, fn);
 	return -pthread_setspecific(end_key, value);
 }
 
@@ -253,7 +253,7 @@ in_child(void)
 static void
 thread_ends(void *value)
 {
-	end_fn(value);
+	a_load_relaxed(&end_fn)(value);
 }
 
 static void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reactor.c - one libev loop for each worker.  The only file that knows libev.
+ * reactor.c - one libev loop for each worker.  What it watches:
+ * reactor_watch.c.  No other file knows libev.
  *
  * Layer 7.  Built on os, worker.  Who waits for what is fd.c's business.
  *
@@ -42,10 +43,8 @@
  * in each turn and a nested wake-up for each event, and the other backends
  * would still need all of this.
  */
-#include "reactor.h"
+#include "reactor_inside.h"
 
-#include <ev.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -54,103 +53,13 @@
 #include "blocking.h"
 #include "signals.h"
 
-enum {
-	FIRED = 512		/* eight of libev's rounds of 64; the rest of a
-				   larger one comes again (I2) */
-};
-
 /* Times within this count as the same: a wait is computed from a clock that
    was read some 100 ns ago. */
 #define TIMER_SLACK	CO_US(1)
 /* A guess: how late an event may be because of a long queue. */
-#define PATIENCE	CO_MS(5)
-/* A guess: long beside the time between two requests of a busy connection,
-   short beside a person's patience.  See fd.c, "Behind our back". */
-#define RECHECK		CO_MS(100)
-
-struct fired {
-	struct fd *f;
-	uint32_t gen;
-	uint32_t events;
-};
-
-struct doubt {
-	struct fd *f;
-	uint32_t gen;
-};
-
-struct reactor {
-	struct worker *owner;		/* [const] */
-	struct ev_loop *loop;		/* [const pointer; lock] */
-	int event_fd, timer_fd;		/* [const] timer_fd -1: there is none */
-	ev_io wake_io, timer_io;	/* [lock] */
-	ev_timer plain_timer;		/* [lock] instead of a timerfd */
-	bool polls;			/* [const] the backend is poll(2) */
-	struct reactor *next_live;	/* [making] */
-
-	uint32_t turn cache_aligned;	/* [atomic] 1: somebody runs the loop */
-	uint32_t woken;			/* [atomic] see reactor_wake */
-	uint32_t held;			/* [atomic] reactor_hold less release */
-	struct reactor_post *posts;	/* [atomic] newest first */
-	struct os_mutex lock;		/* LOCK order: after LOCK_FD */
-	uint32_t waiting;		/* [lock] inside the system call */
-	uint32_t rounds;		/* [atomic, written under lock] how often
-					   that returned */
-	struct watch *watches;		/* [lock] all */
-	struct watch *fresh;		/* [lock] not yet told to the kernel */
-	struct doubt *doubts;		/* [lock] */
-	size_t ndoubts, doubts_room;	/* [lock] */
-	co_time recheck_at;		/* [lock] CO_FOREVER: nothing in doubt */
-
-	co_time armed;			/* [turn] what the timer is set for */
-	bool expired;			/* [turn] it went off: still readable */
-	bool own_turn;			/* [turn] the owner runs the loop */
-	uint32_t served_at;		/* [turn] when it has taken so many tasks,
-					   all that were woken have run */
-	co_time patience;		/* [turn] but no later than this */
-	uint32_t nfired;		/* [turn] */
-	struct fired fired[FIRED];	/* [turn] */
-};
-
-struct watch {
-	ev_io io;			/* [home->lock] */
-	struct reactor *home;		/* [const] */
-	struct fd *f;			/* [const] */
-	uint32_t gen;			/* [const] of f when this was made */
-	bool is_fresh;			/* [home->lock] */
-	struct watch *next, *prev;	/* [home->lock] */
-	struct watch *fresh_next;	/* [home->lock] */
-};
+#define PATIENCE	CO_MS(10)
 
 /* --- what libev calls ----------------------------------------------------- */
-
-static void
-note(struct reactor *r, struct watch *w, unsigned events)
-{
-	struct fired *e;
-
-	if (r->nfired == FIRED)
-		return;
-	e = &r->fired[r->nfired++];
-	e->f = w->f;
-	e->gen = w->gen;
-	e->events = events;
-}
-
-static void
-watch_event(struct ev_loop *loop, ev_io *io, int revents)
-{
-	struct watch *w = container_of(io, struct watch, io);
-	unsigned events = 0;
-
-	if (revents & EV_READ)
-		events |= WATCH_READ;
-	if (revents & EV_WRITE)
-		events |= WATCH_WRITE;
-	if (revents & EV_ERROR)
-		events |= WATCH_FAILED;
-	note(ev_userdata(loop), w, events);
-}
 
 /*
  * The order is: empty the eventfd, clear the flag, look for work (the
@@ -211,7 +120,6 @@ after_waiting(struct ev_loop *loop)
 /* --- making and freeing --------------------------------------------------- */
 
 static struct os_mutex making;	/* libev sets statics in ev_loop_new */
-static struct reactor *live;	/* [making] all; for watch_new */
 
 static void
 close_maybe(int fd)
@@ -271,44 +179,9 @@ reactor_make(struct reactor **ret, struct worker *w)
 		free(r);
 		return code;
 	}
-	os_mutex_lock(&making);
-	r->next_live = live;
-	live = r;
-	os_mutex_unlock(&making);
+	reactor_list(r);
 	*ret = r;
 	return 0;
-}
-
-static void
-not_live(struct reactor *r)
-{
-	struct reactor **at = &live;
-
-	os_mutex_lock(&making);
-	while (*at != r)
-		at = &(*at)->next_live;
-	*at = r->next_live;
-	os_mutex_unlock(&making);
-}
-
-/* A descriptor that another runtime's task waits for finds a new home when
-   that task, woken here, waits again. */
-static void
-drop_watches(struct reactor *r)
-{
-	struct watch *w;
-
-	for (;;) {
-		struct fd *f;
-
-		os_mutex_lock(&r->lock);
-		w = r->watches;
-		f = w ? w->f : NULL;
-		os_mutex_unlock(&r->lock);
-		if (!w)
-			return;
-		co__fd_unwatch(f, w);
-	}
 }
 
 static int run_posts(struct reactor *r);
@@ -326,11 +199,11 @@ reactor_free(struct reactor *r)
 	co__blocking_end(rt);
 	if (r->owner->index == 0)
 		co__signals_end(rt);
-	not_live(r);
+	reactor_unlist(r);
 	run_posts(r);		/* signals, jobs that nobody waited for */
 	if (r->owner->index == 0)
 		co__signals_free(rt);
-	drop_watches(r);
+	reactor_drop_watches(r);
 	ev_loop_destroy(r->loop);
 	close_maybe(r->timer_fd);
 	close(r->event_fd);
@@ -402,219 +275,6 @@ run_posts(struct reactor *r)
 		p->run(p);
 	}
 	return n;
-}
-
-/* Another thread may sleep in a round that does not know of the change. */
-static void
-changed(struct reactor *r)
-{
-	if (r->waiting)
-		reactor_wake(r);
-}
-
-/* --- watches -------------------------------------------------------------- */
-
-static void
-make_fresh(struct watch *w)
-{
-	struct reactor *r = w->home;
-
-	if (!w->is_fresh) {
-		w->is_fresh = true;
-		w->fresh_next = r->fresh;
-		r->fresh = w;
-	}
-	changed(r);
-}
-
-static void
-forget_fresh(struct watch *w)
-{
-	struct watch **at;
-
-	if (!w->is_fresh)
-		return;
-	for (at = &w->home->fresh; *at != w; at = &(*at)->fresh_next)
-		continue;
-	*at = w->fresh_next;
-	w->is_fresh = false;
-}
-
-/* I4.  The lock is held. */
-static void
-check_fresh(struct reactor *r)
-{
-	struct watch *w, *next;
-
-	for (w = r->fresh; w; w = next) {
-		next = w->fresh_next;
-		w->is_fresh = false;
-		if (ev_is_active(&w->io) && fcntl(w->io.fd, F_GETFD) < 0) {
-			ev_io_stop(r->loop, &w->io);
-			note(r, w, WATCH_FAILED);
-		}
-	}
-	r->fresh = NULL;
-}
-
-static int
-libev_events(unsigned events)
-{
-	return (events & WATCH_READ ? EV_READ : 0) |
-	    (events & WATCH_WRITE ? EV_WRITE : 0);
-}
-
-static void
-watch_start(struct watch *w, struct reactor *r)
-{
-	os_mutex_lock(&r->lock);
-	w->home = r;
-	w->next = r->watches;
-	if (w->next)
-		w->next->prev = w;
-	r->watches = w;
-	ev_io_start(r->loop, &w->io);
-	make_fresh(w);
-	os_mutex_unlock(&r->lock);
-}
-
-int
-watch_new(struct watch **ret, struct reactor *r, struct fd *f, int num,
-    uint32_t gen, unsigned events)
-{
-	struct watch *w = chaos_fail() ? NULL : calloc(1, sizeof *w);
-
-	if (!w)
-		return -ENOMEM;
-	w->f = f;
-	w->gen = gen;
-	ev_io_init(&w->io, watch_event, num, libev_events(events));
-	if (likely(r != NULL)) {
-		watch_start(w, r);
-	} else {
-		os_mutex_lock(&making);		/* keeps it alive */
-		if (live)
-			watch_start(w, live);
-		os_mutex_unlock(&making);
-	}
-	if (!w->home) {
-		free(w);
-		return -EINVAL;
-	}
-	*ret = w;
-	return 0;
-}
-
-void
-watch_set(struct watch *w, unsigned events)
-{
-	struct reactor *r = w->home;
-
-	os_mutex_lock(&r->lock);
-	ev_io_stop(r->loop, &w->io);
-	ev_io_modify(&w->io, libev_events(events));
-	if (events) {
-		ev_io_start(r->loop, &w->io);
-		make_fresh(w);
-	}
-	os_mutex_unlock(&r->lock);
-}
-
-void
-watch_renew(struct watch *w)
-{
-	struct reactor *r = w->home;
-
-	os_mutex_lock(&r->lock);
-	if (ev_is_active(&w->io)) {
-		int events = w->io.events & (EV_READ | EV_WRITE);
-
-		ev_io_stop(r->loop, &w->io);
-		ev_io_set(&w->io, w->io.fd, events);
-		ev_io_start(r->loop, &w->io);
-		make_fresh(w);
-	}
-	os_mutex_unlock(&r->lock);
-}
-
-void
-watch_drop(struct watch *w)
-{
-	struct reactor *r = w->home;
-	uint32_t rounds = 0;
-	bool in_poll;
-
-	os_mutex_lock(&r->lock);
-	ev_io_stop(r->loop, &w->io);
-	forget_fresh(w);
-	if (w->prev)
-		w->prev->next = w->next;
-	else
-		r->watches = w->next;
-	if (w->next)
-		w->next->prev = w->prev;
-	in_poll = r->polls && r->waiting;
-	if (in_poll) {
-		rounds = r->rounds;
-		reactor_wake(r);
-	}
-	os_mutex_unlock(&r->lock);
-	free(w);
-	while (in_poll && a_load_acquire(&r->rounds) == rounds)
-		os_give_way();
-}
-
-struct reactor *
-watch_home(const struct watch *w)
-{
-	return w->home;
-}
-
-bool
-watch_doubt(struct watch *w, struct fd *f, uint32_t gen)
-{
-	struct reactor *r = w->home;
-	bool noted = true;
-
-	os_mutex_lock(&r->lock);
-	if (r->ndoubts == r->doubts_room) {
-		size_t room = r->doubts_room ? 2 * r->doubts_room : 64;
-		struct doubt *d = realloc(r->doubts, room * sizeof *d);
-
-		noted = d != NULL;
-		if (noted) {
-			r->doubts = d;
-			r->doubts_room = room;
-		}
-	}
-	if (noted) {
-		r->doubts[r->ndoubts++] = (struct doubt){ f, gen };
-		if (r->recheck_at == CO_FOREVER) {
-			r->recheck_at = os_now() + RECHECK;
-			changed(r);
-		}
-	}
-	os_mutex_unlock(&r->lock);
-	return noted;
-}
-
-/* Called with the turn, not with the lock. */
-static void
-recheck(struct reactor *r)
-{
-	struct doubt *list;
-	size_t i, n;
-
-	os_mutex_lock(&r->lock);
-	list = r->doubts;
-	n = r->ndoubts;
-	r->doubts = NULL;
-	r->ndoubts = r->doubts_room = 0;
-	r->recheck_at = CO_FOREVER;
-	os_mutex_unlock(&r->lock);
-	for (i = 0; i < n; i++)
-		co__fd_recheck(list[i].f, list[i].gen);
-	free(list);
 }
 
 /* --- the poll ------------------------------------------------------------- */
@@ -711,7 +371,7 @@ reactor_poll(struct reactor *r, int64_t wait)
 	}
 	r->nfired = 0;
 	os_mutex_lock(&r->lock);
-	check_fresh(r);
+	reactor_check_fresh(r);
 	if (wait != 0 && (!r->own_turn || r->nfired || !set_timer(r, wait)))
 		wait = 0;
 	ev_run(r->loop, wait == 0 ? EVRUN_NOWAIT : EVRUN_ONCE);
@@ -724,7 +384,7 @@ reactor_poll(struct reactor *r, int64_t wait)
 		note_woken(r);
 	n += run_posts(r);
 	if (unlikely(due))
-		recheck(r);
+		reactor_recheck(r);
 	a_store_release(&r->turn, 0);	/* pairs with the exchange above */
 	return n;
 }

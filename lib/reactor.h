@@ -98,7 +98,7 @@ void watch_drop(struct watch *w);
 
 struct reactor *watch_home(const struct watch *w);
 
-/* Has co__fd_recheck(f, gen) called in a while.  False: no memory to note it. */
+/* Has co__fd_recheck(f, gen) called in a while.  False: no memory for it. */
 bool watch_doubt(struct watch *w, struct fd *f, uint32_t gen);
 
 /* In fd.c, called by the one who runs the loop; no lock is held. */

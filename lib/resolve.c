@@ -37,10 +37,8 @@ code_of(int eai, int error)
 	case EAI_FAIL:
 		return -EIO;
 	case EAI_NONAME:
-#ifdef EAI_NODATA
 	case EAI_NODATA:
 	case EAI_ADDRFAMILY:
-#endif
 		return -ENOENT;
 	default:
 		return -EINVAL;

@@ -13,8 +13,12 @@
 #include "fault.h"
 #include "reactor.h"
 #include "scope.h"
+#include "signals.h"
 #include "trim.h"
 
+#include <weft/inspect.h>
+
+#include <signal.h>
 #include <stdlib.h>
 
 static struct os_mutex mutex;
@@ -181,15 +185,24 @@ start_threads(struct runtime *rt)
 
 /* --- the main task ---------------------------------------------------------- */
 
+static void
+dump_to_stderr(void)
+{
+	co_dump(stderr);
+}
+
 static int
 main_body(void *arg)
 {
 	struct runtime *rt = arg;
+	int code = 0;
 
 	co_scope_enter(&rt->root,
 	    &(struct co_scope_options){ .policy = CO_SUPERVISE });
 	rt->root.co__flat = 1;
-	rt->result = rt->fn(rt->arg);
+	if (rt->flags & CO_DUMP_ON_SIGQUIT)
+		code = co__signals_call(SIGQUIT, dump_to_stderr);
+	rt->result = code < 0 ? code : rt->fn(rt->arg);
 	co_cancel(&rt->root);
 	co_scope_leave(&rt->root);
 	return 0;
@@ -334,7 +347,7 @@ build_and_run(struct runtime *rt)
 	return code;
 }
 
-int
+EXPORT int
 co_run(const struct co_options *options, co_fn *fn, void *arg)
 {
 	struct self *s = self_get();

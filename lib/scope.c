@@ -8,59 +8,19 @@
  *
  *	I1  a task's lock covers its chain, the children of its own scopes, and
  *	    their co__ended and its own.
- *	I2  a scope that has ended early, and everything inside it that no shield
- *	    protects, has co__ended != 0, and so have those tasks' `ended`:
- *	    one load tells a wait whether it may begin.
+ *	I2  a scope that has ended early, and everything inside it that no
+ *	    shield protects, has co__ended != 0, and so have those tasks'
+ *	    `ended`: one load tells a wait whether it may begin.
  *	I3  the first reason stays: co__ended is written once.
- *	I4  a child leaves its home before it ends, and a scope is left only when
- *	    it has no children: whoever holds the lock of a child's spawner may
- *	    use the child.
+ *	I4  a child leaves its home before it ends, and a scope is left only
+ *	    when it has no children: whoever holds the lock of a child's
+ *	    spawner may use the child.
  *	I5  a task's scopes have ended before its `ended` says so: who was woken
  *	    by the end of a scope finds the reason there.
  *
- * FLAT.  The root scope keeps no list: its children are most coroutines of most
- * programs, and they would all meet at its owner's lock.  They are counted by
- * each worker for itself, and found, when the root scope ends, among all task
- * records.  Both happen once in a runtime's life:
- *
- *	flat_add, flat_remove		co_cancel, then co_scope_leave
- *	F1 flat++, flat--; id = 0	E1 root->co__ended = code
- *	F2 a_light_barrier()		E2 a_heavy_barrier()
- *	F3 co__ended ?			E3 looks at the records, adds up flat
- *	  yes: takes its own lock,
- *	  wakes who may wait in leave
- *
- * Bad outcome: F3 reads 0 and E3 does not see F1.  So whoever ends after E2
- * takes its lock before its record is free: E3 holds that lock while it uses
- * the record.
- *
- * Locks: from the outer task to the inner, as deep as the tree is, while a
- * cancellation walks it (end_tree); so nothing on its path can end meanwhile.
- *
- * Rejected: asking the chain of scopes outwards at each wait; it costs a load
- * for each level, always, where this costs a walk only when something ends.
+ * scope_end.c is the other half: how a scope ends early, and what is inside it.
  */
-#include "scope.h"
-
-enum { CHILD_FIRST };
-
-/* In task->ended: an end whose code is no errno, and too long for the field.
-   The scope has it. */
-enum { ENDED_LONG = INT16_MIN };
-
-static int16_t
-short_code(int code)
-{
-	return code > ENDED_LONG ? (int16_t)code : ENDED_LONG;
-}
-
-/* What t's waits give; t->lock is held, or t asks. */
-static int
-long_code(const struct task *t, int ended)
-{
-	return unlikely(ended == ENDED_LONG) ?
-	    a_load_relaxed(&t->scope->co__ended) : ended;
-}
+#include "scope_inside.h"
 
 static void
 child_link(struct co_scope *s, struct task *c)
@@ -86,297 +46,23 @@ child_unlink(struct co_scope *s, struct task *c)
 		c->sib_next->sib_prev = c->sib_prev;
 	a_store_relaxed(&s->co__count, s->co__count - 1);
 }
-
-/* --- ending a tree --------------------------------------------------------- */
-
-struct walk {
-	struct task *top;	/* where it began; its lock is held */
-	struct co_scope *stop;	/* the first scope of top's chain not to end */
-	struct co_scope *own;	/* ends even if it is a shield */
-	int code;
-	bool missed;		/* a task was seen that was not parked */
-	bool force;		/* shields do not hold */
-};
-
-static void
-wake_ended(struct walk *k, struct task *t)
-{
-	uint64_t park = a_load_acquire(&t->park);		/* C3 */
-
-	if (park & PARK_SHIELDED && park & PARK_WAITING)
-		return;
-	if (park & PARK_WAITING && wait_claim(t, park))
-		task_wake(t, t->ended);
-	else
-		k->missed = true;
-}
-
-static struct co_scope *
-chain_end(const struct walk *k, const struct task *t)
-{
-	return t == k->top ? k->stop : t->home;
-}
-
-/* t's lock is held.  Ends t's scopes, and t itself, as far as no shield protects
-   them; gives the innermost of these scopes, where the walk goes on. */
-static struct co_scope *
-end_task(struct walk *k, struct task *t)
-{
-	struct co_scope *end = chain_end(k, t), *from = t->scope, *x;
-	bool shielded = false;
-
-	for (x = t->scope; x != end; x = x->co__outer) {
-		if (x->co__shield && x != k->own && !k->force) {
-			from = x->co__outer;
-			shielded = true;
-		}
-	}
-	for (x = from; x != end; x = x->co__outer)
-		if (!x->co__ended)
-			a_store_relaxed(&x->co__ended, k->code);
-	if (shielded)
-		return from;
-	if (!t->ended)		/* pairs with co__wait_noted; C1 */
-		a_store_release(&t->ended, short_code(k->code));
-	wake_ended(k, t);
-	return from;
-}
+/* --- children ------------------------------------------------------------- */
 
 /*
- * Depth first, without recursion: the tree's own links lead back.  It comes
- * again to those who heard of an earlier end; they are few, and it does them
- * nothing.
+ * s takes no child of the caller.  Who ends s may not have come to the caller
+ * yet, who lives in it; he has heard now, and his waits say so too.
  */
-static void
-walk_tree(struct walk *k)
+static cold int
+refused(const struct co_scope *s, int code)
 {
-	struct task *t = k->top, *c;
-	struct co_scope *x = end_task(k, t);
+	struct task *t = self_get()->current;
 
-	for (;;) {
-		while (x != chain_end(k, t) && !x->co__children[CHILD_FIRST])
-			x = x->co__outer;
-		if (x != chain_end(k, t)) {
-			c = x->co__children[CHILD_FIRST];
-		} else if (t != k->top) {	/* done with t: its sibling */
-			c = t->sib_next;
-			x = t->home;
-			lock_drop(&t->lock, LOCK_TASK);
-			t = x->co__owner;
-			if (!c) {
-				x = x->co__outer;
-				continue;
-			}
-		} else {
-			return;
-		}
-		lock_take(&c->lock, LOCK_TASK);
-		t = c;
-		x = end_task(k, t);
-	}
-}
-
-/* True: nobody else runs, so that who was not parked will ask by itself. */
-static bool
-alone(void)
-{
-	struct self *s = self_get();	/* NULL: a thread that is new to weft */
-
-	return s && a_load_relaxed(&co__solo) == s;
-}
-
-static void
-end_tree(struct walk *k)
-{
-	k->missed = false;
-	walk_tree(k);
-	if (!k->missed || alone())
-		return;
-	a_heavy_barrier();					/* C2 */
-	walk_tree(k);
-}
-
-/* --- the root scope ------------------------------------------------------- */
-
-struct flat_walk {
-	struct co_scope *root;
-	struct walk k;
-	bool missed;
-};
-
-static void
-flat_visit(struct task *t, void *arg)
-{
-	struct flat_walk *f = arg;
-	uint64_t id = a_load_acquire(&t->id);
-
-	if (id == 0 || a_load_relaxed(&t->home) != f->root)
-		return;
 	lock_take(&t->lock, LOCK_TASK);
-	if (a_load_relaxed(&t->id) == id &&
-	    a_load_relaxed(&t->home) == f->root) {
-		f->k.top = t;
-		f->k.stop = f->root;
-		f->k.missed = false;
-		walk_tree(&f->k);
-		f->missed |= f->k.missed;
-	}
+	if (t->scope == s && !t->ended)
+		a_store_release(&t->ended, short_code(code));
 	lock_drop(&t->lock, LOCK_TASK);
-}
-
-/* The root scope has ended, and its owner's lock is free. */
-static void
-flat_end(struct co_scope *root, int code, bool force)
-{
-	struct runtime *rt = ((struct task *)root->co__owner)->worker->rt;
-	struct flat_walk f = { .root = root,
-	    .k = { .code = code, .force = force } };
-
-	a_heavy_barrier();					/* E2 */
-	task_each(rt, flat_visit, &f);				/* E3 */
-	if (!f.missed || alone())
-		return;
-	a_heavy_barrier();					/* C2 */
-	task_each(rt, flat_visit, &f);
-}
-
-static int64_t
-flat_alive(const struct co_scope *root)
-{
-	struct runtime *rt = ((struct task *)root->co__owner)->worker->rt;
-	int64_t n = 0;
-	uint32_t i;
-
-	for (i = 0; i < rt->nworkers; i++)
-		n += a_load_relaxed(&rt->workers[i].flat);
-	return n;
-}
-
-static always_inline void
-flat_count(struct worker *w, int64_t n)
-{
-	a_store_relaxed(&w->flat, w->flat + n);
-}
-
-/* The root scope has ended: nobody looks at the child once this returns. */
-static cold void
-flat_left_late(struct co_scope *root, struct task *child)
-{
-	struct task *owner = root->co__owner;
-	bool wake;
-
-	lock_take(&child->lock, LOCK_TASK);
-	lock_drop(&child->lock, LOCK_TASK);
-	lock_take(&owner->lock, LOCK_TASK);
-	wake = root->co__ticket != 0 && wait_claim(owner, root->co__ticket);
-	lock_drop(&owner->lock, LOCK_TASK);
-	if (wake)
-		task_wake(owner, 0);
-}
-
-static always_inline void
-flat_remove(struct co_scope *root, struct task *child)
-{
-	a_store_release(&child->id, 0);
-	flat_count(child->worker, -1);				/* F1 */
-	a_light_barrier();					/* F2 */
-	if (unlikely(a_load_relaxed(&root->co__ended)))		/* F3 */
-		flat_left_late(root, child);
-}
-
-static always_inline int
-flat_add(struct co_scope *root, struct task *child)
-{
-	int code;
-
-	a_store_relaxed(&child->home, root);
-	child->scope = root;
-	flat_count(child->worker, 1);				/* F1 */
-	a_light_barrier();					/* F2 */
-	code = a_load_relaxed(&root->co__ended);		/* F3 */
-	if (unlikely(code))
-		flat_remove(root, child);
 	return code;
 }
-
-/* The owner's lock is held. */
-static void
-scope_end(struct co_scope *s, int code, bool force)
-{
-	struct walk k = { .top = s->co__owner, .stop = s->co__outer,
-	    .own = s, .code = code, .force = force };
-
-	if (!s->co__ended || force)
-		end_tree(&k);
-}
-
-EXPORT void
-co_cancel(struct co_scope *s)
-{
-	struct task *owner;
-	bool first;
-
-	if (!s)
-		return;
-	owner = s->co__owner;
-	lock_take(&owner->lock, LOCK_TASK);
-	first = !s->co__ended;
-	if (first) {
-		s->status = -ECANCELED;
-		scope_end(s, -ECANCELED, false);
-	}
-	lock_drop(&owner->lock, LOCK_TASK);
-	if (first && s->co__flat)
-		flat_end(s, -ECANCELED, false);
-}
-
-void
-scope_cancel_all(struct co_scope *root)
-{
-	struct task *owner = root->co__owner;
-
-	lock_take(&owner->lock, LOCK_TASK);
-	scope_end(root, -ECANCELED, true);
-	lock_drop(&owner->lock, LOCK_TASK);
-	flat_end(root, -ECANCELED, true);
-}
-
-static void
-time_out(struct co_scope *s)
-{
-	struct task *owner = s->co__owner;
-
-	lock_take(&owner->lock, LOCK_TASK);
-	scope_end(s, -ETIMEDOUT, false);
-	lock_drop(&owner->lock, LOCK_TASK);
-}
-
-void
-scope_expired(struct co_scope *s)
-{
-	time_out(s);
-	/* From here on it may be left: pairs with timer_off. */
-	a_store_release(&s->co__timer_state, SCOPE_TIMER_FIRED);
-}
-
-void
-scope_cancel_task(struct task *t, uint64_t id)
-{
-	struct walk k = { .top = t, .code = -ECANCELED };
-
-	lock_take(&t->lock, LOCK_TASK);
-	a_heavy_barrier();	/* pairs with scope_hide_task */
-	/* Where its home has ended, that is the reason, and it will hear. */
-	if (a_load_relaxed(&t->id) == id && !t->cancelled &&
-	    !a_load_relaxed(&t->home->co__ended)) {
-		t->cancelled = 1;
-		k.stop = t->home;
-		end_tree(&k);
-	}
-	lock_drop(&t->lock, LOCK_TASK);
-}
-
-/* --- children -------------------------------------------------------------- */
 
 int
 scope_add(struct co_scope *s, struct task *child)
@@ -384,8 +70,10 @@ scope_add(struct co_scope *s, struct task *child)
 	struct task *owner = s->co__owner;
 	int code;
 
-	if (s->co__flat)
-		return flat_add(s, child);
+	if (s->co__flat) {
+		code = flat_add(s, child);
+		return likely(code == 0) ? 0 : refused(s, code);
+	}
 	if (unlikely(owner->kind == TASK_FOREIGN))
 		return -EINVAL;		/* it could outlive its runtime */
 	lock_take(&owner->lock, LOCK_TASK);
@@ -395,7 +83,7 @@ scope_add(struct co_scope *s, struct task *child)
 		child_link(s, child);
 	}
 	lock_drop(&owner->lock, LOCK_TASK);
-	return code;
+	return likely(code == 0) ? 0 : refused(s, code);
 }
 
 /*
@@ -437,7 +125,7 @@ scope_remove(struct task *child, int ret)
 		task_wake(owner, 0);
 }
 
-/* --- entering and leaving -------------------------------------------------- */
+/* --- entering and leaving ------------------------------------------------- */
 
 /* The scope's own deadline; INT64_MIN when it has passed already. */
 static co_time
@@ -578,7 +266,7 @@ co_scope_leave(struct co_scope *s)
 	return s->status;
 }
 
-/* --- deadlines, notes ------------------------------------------------------ */
+/* --- deadlines, notes ----------------------------------------------------- */
 
 cold int
 scope_arm_slow(struct co_scope *s, struct worker *w)
@@ -606,7 +294,7 @@ scope_look(struct task *t, co_time now)
 	struct co_scope *s = t->scope ? t->scope->co__armer : NULL;
 
 	if (s && now >= s->co__deadline && !a_load_relaxed(&s->co__ended))
-		time_out(s);
+		scope_time_out(s);
 }
 
 cold int
@@ -623,7 +311,7 @@ co__wait_noted(struct task *t, int code)
 	return code;
 }
 
-bool
+EXPORT bool
 co_cancelled(void)
 {
 	struct self *s = self_get();
@@ -636,7 +324,7 @@ co_cancelled(void)
 	return a_load_relaxed(&t->ended) != 0;
 }
 
-/* --- what the macros call -------------------------------------------------- */
+/* --- what the macros call ------------------------------------------------- */
 
 EXPORT struct co_scope *
 co__scope_begin(struct co_scope *s, const struct co_scope_options *options)

@@ -35,6 +35,8 @@ struct one_signal {
 	uint32_t wanted;	/* [atomic] 1: this runtime catches it */
 	struct lock lock;	/* LOCK_FD */
 	struct waitq q;		/* [lock] */
+	void (*call)(void);	/* [before `wanted`] NULL, or what weft itself
+				   does when it comes, besides */
 };
 
 struct signals {
@@ -44,7 +46,7 @@ struct signals {
 	struct one_signal of[SIGNALS];
 };
 
-static struct signals *wanted[RUNTIMES];	/* [atomic] written under mutex */
+static struct signals *wanted[RUNTIMES]; /* [atomic; written under mutex] */
 static uint32_t in_handler;			/* [atomic] */
 static struct os_mutex mutex;
 static struct sigaction before[SIGNALS];	/* [mutex] */
@@ -85,10 +87,12 @@ deliver_one(struct signals *s, struct one_signal *one)
 
 	if (!a_load_acquire(&one->pending))
 		return;
+	if (one->call)
+		one->call();
 	lock_take(&one->lock, LOCK_FD);
 	if (a_load_acquire(&one->pending)) {
 		w = waitq_claim(&one->q);
-		if (w)
+		if (w || one->call)
 			a_store_relaxed(&one->pending, 0);	/* S1 */
 	}
 	lock_drop(&one->lock, LOCK_FD);
@@ -167,7 +171,7 @@ catch(struct signals *s, int signo)
 
 /* The signal's record in the caller's runtime, which now catches it. */
 static int
-signal_of(int signo, struct signals **ret)
+signal_of(int signo, void (*call)(void), struct signals **ret)
 {
 	struct worker *w = worker_self();
 	struct runtime *rt;
@@ -186,11 +190,21 @@ signal_of(int signo, struct signals **ret)
 	if (!rt->signals)
 		code = enlist(rt);
 	s = rt->signals;
-	if (code == 0 && !s->of[signo].wanted)
+	if (code == 0 && !s->of[signo].wanted) {
+		s->of[signo].call = call;
 		code = catch(s, signo);
+	}
 	os_mutex_unlock(&mutex);
 	*ret = s;
 	return code;
+}
+
+int
+co__signals_call(int signo, void (*call)(void))
+{
+	struct signals *s;
+
+	return signal_of(signo, call, &s);
 }
 
 void
@@ -276,7 +290,7 @@ co_wait_signal(int signo)
 	code = wait_check(t);
 	if (code)
 		return code;
-	code = signal_of(signo, &s);
+	code = signal_of(signo, NULL, &s);
 	if (code < 0)
 		return code;
 	one = &s->of[signo];
@@ -311,7 +325,7 @@ case_open(struct co_case *c)
 
 	if (c->co__arg < 0 || c->co__arg >= SIGNALS)
 		return -EINVAL;
-	code = signal_of((int)c->co__arg, &s);
+	code = signal_of((int)c->co__arg, NULL, &s);
 	c->co__own[0] = (uintptr_t)s;
 	return code;
 }

@@ -117,5 +117,6 @@ trim_slice(struct worker *w)
 	if (b.n)
 		trim_batch(&b);
 	rt->trim_again |= b.again;
+	a_store_relaxed(&rt->trim_more, rt->trim_next || rt->trim_again);
 	return w->now + (rt->trim_next ? PAUSE : PERIOD);
 }

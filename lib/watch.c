@@ -13,6 +13,7 @@
 #include <weft/values.h>
 
 #include "select.h"
+#include "sync.h"
 
 #include <stdlib.h>
 
@@ -86,10 +87,7 @@ co__watch_set(void *watch, const void *value)
 		end = &w->next;
 	}
 	lock_drop(&v->lock, LOCK_CHAN);
-	while ((w = list) != NULL) {
-		list = w->next;
-		waiter_wake(w);
-	}
+	co__sync_wake(list);
 	return 0;
 }
 

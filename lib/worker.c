@@ -17,7 +17,7 @@
  * the light barrier, hence S2 is the heavy one; other threads do R2 with a
  * fence of their own.  A worker that pushes a single task, which it will run
  * itself, does not call anybody: S3 leaves such a task to it as well, but
- * watches (see WATCH).  models/park_unpark.pml is this protocol.
+ * watches (see WATCH).  tests/models/idle_wake.pml is this protocol.
  *
  * WATCH.  While some work and others sleep, one of the sleepers wakes every
  * few milliseconds and looks whether a busy worker has not come by its
@@ -151,7 +151,7 @@ tidy(struct worker *w)
 
 	if (w->now < due || !a_cas_acquire(&rt->tidy_at, due, CO_FOREVER))
 		return;
-	rt->tidy_ticks = all_ticks(rt);
+	a_store_relaxed(&rt->tidy_ticks, all_ticks(rt));
 	a_store_release(&rt->tidy_at, rt->hooks->tidy(w));
 }
 
@@ -385,8 +385,8 @@ sleep_time(struct worker *w, int *ret_watch)
 	*ret_watch = take_watch(w, &watch_cap);
 	if (watch_cap != CO_FOREVER && (wait < 0 || wait > watch_cap))
 		wait = watch_cap;
-	if (all_asleep && (rt->trim_next || rt->trim_again ||
-	    rt->tidy_ticks != all_ticks(rt))) {
+	if (all_asleep && (a_load_relaxed(&rt->trim_more) ||
+	    a_load_relaxed(&rt->tidy_ticks) != all_ticks(rt))) {
 		co_time cap = a_load_relaxed(&rt->tidy_at) - w->now;
 
 		cap = cap < 0 ? 0 : cap;

@@ -121,10 +121,12 @@ struct runtime {
 					   kept by the slab's callers */
 	co_time tidy_at;		/* [atomic] next hooks.tidy; CO_FOREVER
 					   while somebody is at it */
-	uint64_t tidy_ticks;		/* [who tidies] picks of all workers */
+	uint64_t tidy_ticks;		/* [who tidies; read by anybody] picks of
+					   all workers, then */
 	struct slab_chunk *trim_next;	/* [who tidies] trim.c */
 	uint64_t trim_faults;		/* [who tidies] trim.c */
 	bool trim_again;		/* [who tidies] trim.c */
+	bool trim_more;			/* [who tidies; read by anybody] */
 	uint32_t forced;		/* [atomic] deadlocked: shields are off */
 	uint32_t max_searching;		/* [const] */
 	size_t default_stack;		/* [const] */
@@ -196,7 +198,7 @@ task_new(struct worker *w)
 	w->free_count--;
 	t->worker = w;
 	a_store_relaxed(&t->small, fresh.small);
-	a_store_relaxed(&t->id, w->next_id++);
+	a_store_release(&t->id, w->next_id++);	/* with flat_visit */
 	return t;
 }
 

@@ -6,8 +6,8 @@
  * Reading looks for whole things, lines, frames, and gives them whole or not
  * at all: a read that fails, by cancellation or because the thing is larger
  * than the caller's limit (-EMSGSIZE), has taken nothing from the stream.
- * Writing collects; nothing is sent before the buffer is full or co_stream_flush
- * is called.
+ * Writing collects; nothing is sent before the buffer is full or
+ * co_stream_flush is called.
  *
  * A stream serves one reader and one writer at a time, who may be two
  * coroutines.  All calls but new and free wait, and are cancellation points.
@@ -66,8 +66,8 @@ ssize_t co_stream_read_until(struct co_stream *s, void *buf, size_t size,
 /*
  * A frame: its length in four bytes, the highest first, and so many bytes.
  * 1: *ret_n bytes are in buf; 0: the end.  -EMSGSIZE: over size; *ret_n says
- * how long it is, and it can be read with more room.  -EBADMSG: the stream ended
- * in the midst of it.
+ * how long it is, and it can be read with more room.  -EBADMSG: the stream
+ * ended in the midst of it.
  */
 int co_stream_read_frame(struct co_stream *s, void *buf, size_t size,
     size_t *ret_n);

@@ -131,7 +131,7 @@ int co__gen_next(void *g, void *ret_value);
 	(co_gen(T))co__gen_new(sizeof(T), \
 	    (int (*)(void *, void *))(void (*)(void))f, (arg)); })
 /* In fn: 0, or -ECANCELED when the generator is being freed.  -EINVAL: not in
-   fn, or inside a scope that fn entered. */
+   fn, on its own stack, or inside a scope that fn entered. */
 #define co_gen_yield(g, ...)	CO__PUT(co__gen_yield, 6, g, __VA_ARGS__)
 /* 0; -EPIPE after fn returned >= 0, else what it returned.  -EDEADLK: from fn
    itself; -ENOMEM: no stack. */

@@ -152,7 +152,7 @@ cycle(void *arg)
 
 TEST(two_wait_for_each_other_over_channels)
 {
-	deadlocks(cycle, WORDS("coroutine 1", "coroutine 2", "\"forward\""));
+	deadlocks(cycle, WORDS("coroutine 1:", "spawned by 1", "\"forward\""));
 }
 
 static struct co_mutex fork_a, fork_b;
@@ -189,8 +189,7 @@ dine(void *arg)
 
 TEST(two_lock_in_opposite_order)
 {
-	deadlocks(dine, WORDS("coroutine 1", "coroutine 2", "coroutine 3",
-	    "mutex"));
+	deadlocks(dine, WORDS("coroutine 1:", "spawned by 1", "mutex"));
 }
 
 static int
@@ -205,11 +204,16 @@ wait_for_child(void *arg)
 static int
 abandon(void *arg)
 {
+	struct co_scope s;
 	struct co_task t;
+	int code = 0;
 
 	(void)arg;
-	co_fork(&t, wait_for_child, NULL);
-	return co_join(&t) == -ECANCELED ? 0 : WRONG;
+	co_scope(s) {
+		co_fork(&t, wait_for_child, NULL);
+		code = co_join(&t);
+	}
+	return code == -ECANCELED ? 0 : WRONG;
 }
 
 TEST(one_joins_a_task_that_never_ends)
@@ -242,7 +246,7 @@ leave_shielded(void *arg)
 TEST(a_shield_does_not_hold_off_a_deadlock)
 {
 	deadlocks(shielded, WORDS("coroutine 1", "event"));
-	deadlocks(leave_shielded, WORDS("coroutine 2", "event"));
+	deadlocks(leave_shielded, WORDS("spawned by 1", "event"));
 }
 
 static int
@@ -270,7 +274,7 @@ pinned_ones(void *arg)
 
 TEST(pinned_ones_sleep_for_ever_as_well)
 {
-	deadlocks(pinned_ones, WORDS("coroutine 51"));
+	deadlocks(pinned_ones, WORDS("coroutine 1:", "spawned by 1", "select"));
 }
 
 /* After it has had timers, descriptors and jobs, which are over. */

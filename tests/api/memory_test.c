@@ -176,6 +176,77 @@ TEST(runtimes_leave_nothing_behind)
 	ck_assert_int_le(status_of("VmSize"), size + (64 << 20));
 }
 
+/* --- deep stacks that wait long --------------------------------------------- */
+
+enum { DEEP = 64 * 1024, EACH = 8 * 1024 };
+
+/* Touches so much of its stack, with a pattern that must stay or be gone. */
+static void __attribute__((noinline))
+dive(int n)
+{
+	volatile char frame[DEEP];
+	size_t i;
+
+	for (i = 0; i < sizeof frame; i += 512)
+		frame[i] = (char)n;
+	for (i = 0; i < sizeof frame; i += 512)
+		ck_assert_int_eq(frame[i], (char)n);
+}
+
+/* What its frames hold while it waits must be there afterwards. */
+static int
+dive_and_park(void *arg)
+{
+	struct many *m = arg;
+	int me, i, local[64], code;
+
+	dive(1);
+	me = add(&m->there, 1);
+	for (i = 0; i < 64; i++)
+		local[i] = me + i;
+	if (me == m->n)
+		co_event_set(&m->all);
+	code = co_event_wait(&m->go);
+	for (i = 0; i < 64; i++)
+		ck_assert_int_eq(local[i], me + i);
+	dive(me);
+	add(&m->ended, 1);
+	return code;
+}
+
+static int
+long_waits(void *arg)
+{
+	struct many m = { .n = (int)test_count(500, 5000),
+		.all = CO_EVENT_INIT, .go = CO_EVENT_INIT };
+	co_time until = co_now() + CO_SEC(10);
+	int64_t before = status_of("VmRSS"), each = 0;
+	struct co_scope s;
+	int i;
+
+	(void)arg;
+	co_scope(s) {
+		for (i = 0; i < m.n; i++)
+			test_result(co_spawn(dive_and_park, &m), 0);
+		test_result(co_event_wait(&m.all), 0);
+		do {
+			test_result(co_sleep(CO_MS(100)), 0);
+			each = (status_of("VmRSS") - before) / m.n;
+		} while (each > EACH && co_now() < until);
+		co_event_set(&m.go);
+	}
+	test_result(s.status, 0);
+	ck_assert_int_eq(m.ended, m.n);
+	return SANITIZED || each <= EACH ? 0 : 1;
+}
+
+/* goals: after an excursion of 64 KiB at most 8 KiB within seconds. */
+TEST(deep_stacks_that_wait_long_give_their_memory_back)
+{
+	test_result(test_run(1, long_waits, NULL), 0);
+	test_result(test_run(2, long_waits, NULL), 0);
+}
+
 /* --- where there is none ---------------------------------------------------- */
 
 struct limited {

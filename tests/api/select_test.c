@@ -519,9 +519,10 @@ static int
 stolen_select(void *arg)
 {
 	struct stolen *t = arg;
+	int v = 0;
 
-	t->s_got = co_select(co_on_recv(t->a, &t->s_value),
-	    co_on_recv(t->b, &t->s_value));
+	t->s_got = co_select(co_on_recv(t->a, &v), co_on_recv(t->b, &v));
+	__atomic_store_n(&t->s_value, v, __ATOMIC_RELEASE);
 	return 0;
 }
 

@@ -25,7 +25,8 @@ check("sources of the library",
 check("public headers", missing(tree("include", ".h")))
 check("test programs",
       missing(sum((files("tests/" + d, ".c") for d in
-                   ("unit", "api", "regress", "stress")), []), program))
+                   ("unit", "api", "regress", "sanitizer", "stress")), []),
+              program))
 check("samples", missing([p for p in tree("samples", ".c")
                           if "int\nmain(" in read(p)], program))
 check("benchmarks", missing([p for p in files("bench", ".c")
@@ -34,7 +35,8 @@ check("what else a release holds",
       missing(files("man", "") + tree("tests/lint", "") +
               tree("tests/compile", "") + tree("tests/models", "") +
               tree("tests", ".h") + tree("samples", ".h", ".out", ".in") +
-              tree("bench", ".h") + files("script", "") +
+              files("script", "") + files("bench", ".h", ".py", ".sh") +
+              files("bench/compare", "") + files("bench/results", "") +
               files("tests", "")))
 
 wrong = []

@@ -77,7 +77,7 @@ else:
 macros = {}
 for path in headers:
     for m in re.finditer(r"^#\s*define\s+(\w+)", read(path), re.M):
-        if not re.match(r"(?i)(co|chan)__|WEFT_\w+_H$|__", m.group(1)):
+        if not re.match(r"(?i)(co|chan)__|WEFT_(\w+_)?H$|__", m.group(1)):
             macros[m.group(1)] = path
 pages = files("man", ".3", ".7")
 documented = set()

@@ -2,7 +2,7 @@
 /*
  * fd_close.pml - a descriptor is closed while others use and wait for it.
  *
- * Of: fd.c (F3, F4: fd_enter, fd_wait, fd_leave, close_free, co_close,
+ * Of: fd.c (F3, F4: fd_enter, fd_leave, co_close), fd_wait.c (fd_wait,
  * co__fd_event), fd.h (STATES).  A reader is in a call on the number; somebody
  * closes it; as soon as the kernel has it back it stands for another file, and
  * a second reader waits for that.  A note of the loop about the first file may

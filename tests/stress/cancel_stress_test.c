@@ -137,6 +137,7 @@ cancelled_by_thread(void *arg)
 
 TEST(a_thread_that_is_new_to_weft_is_never_missed, .seconds = 120)
 {
+	test_seed();
 	target.rounds = (int)test_count(500, 1000000);
 	FOR_WORKERS(w)
 		test_result(test_run(w, cancelled_by_thread, NULL), 0);
@@ -299,6 +300,7 @@ TEST(values_are_neither_lost_nor_doubled_where_ends_give_up, .seconds = 120)
 	static const size_t caps[] = { 0, 1, 3, 100 };
 	size_t i;
 
+	test_seed();
 	FOR_WORKERS(w)
 		for (i = 0; i < 4; i++)
 			test_result(test_run(w, traffic, (void *)caps[i]), 0);
@@ -435,6 +437,96 @@ forest(void *arg)
 
 TEST(trees_end_anyhow_and_nothing_is_left, .seconds = 120)
 {
+	test_seed();
 	FOR_WORKERS(w)
 		test_result(test_run(w, forest, NULL), 0);
+}
+
+/* --- the end of a runtime --------------------------------------------------- */
+
+static int born, gone;		/* [atomic] */
+
+/* All of them children of the root scope. */
+static int
+multiply(void *arg)
+{
+	uint64_t seed = test_seed() + co_id();
+	int left = (int)(intptr_t)arg, i, code = 0;
+
+	for (i = 0; i < 3 && left > 0; i++) {
+		code = co_spawn(multiply, (void *)(intptr_t)(left - 1));
+		if (code == 0)
+			add(&born, 1);
+		else if (code != -ECANCELED || !co_cancelled())
+			add(&bad, 1);
+		if (test_below(&seed, 2))
+			co_yield();
+	}
+	switch (test_below(&seed, 4)) {
+	case 0:
+		code = co_sleep((co_time)test_below(&seed, 20000));
+		break;
+	case 1:
+		code = co_sleep(CO_FOREVER);
+		break;
+	case 2:
+		co_shield()
+			if (co_sleep(CO_US(2)) != 0)
+				add(&bad, 1);
+		code = 0;
+		break;
+	default:
+		code = 0;
+		break;
+	}
+	if (code != 0 && code != -ECANCELED)
+		add(&bad, 1);
+	add(&gone, 1);
+	return code;
+}
+
+static int
+end_soon(void *arg)
+{
+	static struct co_task t;	/* until the root scope has ended */
+	uint64_t seed = test_seed() + (uintptr_t)arg;
+	int code;
+
+	add(&born, 1);
+	if (co_spawn(multiply, (void *)5) != 0 ||
+	    co_fork(&t, multiply, (void *)3) != 0)
+		return -EPROTO;
+	add(&born, 1);
+	switch (test_below(&seed, 4)) {
+	case 0:
+		co_task_cancel(&t);
+		code = co_join(&t);
+		return code == 0 || code == -ECANCELED ? 5 : code;
+	case 1:
+		co_sleep((co_time)test_below(&seed, 50000));
+		break;
+	case 2:
+		co_yield();
+		break;
+	default:
+		break;
+	}
+	co_task_cancel(&t);
+	return 5;
+}
+
+TEST(what_main_leaves_behind_is_cancelled_and_waited_for, .seconds = 120)
+{
+	uintptr_t i, n = (uintptr_t)test_count(100, 20000);
+
+	bad = 0;
+	test_seed();		/* made by one */
+	FOR_WORKERS(w) {
+		for (i = 0; i < n; i++) {
+			born = gone = 0;
+			test_result(test_run(w, end_soon, (void *)i), 5);
+			ck_assert_int_eq(load(&born), load(&gone));
+		}
+	}
+	ck_assert_int_eq(load(&bad), 0);
 }

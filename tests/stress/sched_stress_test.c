@@ -25,21 +25,18 @@ spin(uint64_t n)
 /* --- a thread wakes workers that have just gone to sleep --------------------- */
 
 static chan(int64_t) sent;
-static int64_t worst_wake;	/* [atomic] */
+static int late_wakes;		/* [atomic] */
 static int received;		/* [atomic] */
 
 static int
 receive(void *arg)
 {
-	int64_t when, late, seen;
+	int64_t when;
 
 	(void)arg;
 	while (chan_recv(sent, &when) == 0) {
-		late = test_now() - when;
-		seen = __atomic_load_n(&worst_wake, __ATOMIC_RELAXED);
-		while (late > seen && !__atomic_compare_exchange_n(&worst_wake,
-		    &seen, late, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-			continue;
+		if (test_now() - when > CO_MS(100))
+			__atomic_add_fetch(&late_wakes, 1, __ATOMIC_RELAXED);
 		__atomic_add_fetch(&received, 1, __ATOMIC_RELAXED);
 	}
 	return 0;
@@ -83,15 +80,16 @@ TEST(no_wake_of_a_thread_is_lost)
 
 	FOR_WORKERS(w) {
 		sent = chan_new(int64_t, 0);
-		worst_wake = received = 0;
+		late_wakes = received = 0;
 		ck_assert_int_eq(pthread_create(&t, NULL, send_with_gaps, &n),
 		    0);
 		test_result(test_run(w, receive_with_all, NULL), 0);
 		pthread_join(t, NULL);
 		chan_unref(sent);
 		ck_assert_int_eq(received, n);
-		/* A lost one would wait for the next: 400 ms of a watch. */
-		test_between(worst_wake, 0, CO_MS(400) * test_slow());
+		/* One that is lost hangs when there is one worker; else the
+		   watch finds it late.  A loaded machine is late, too. */
+		test_between(late_wakes, 0, 3 + n / 2000);
 	}
 }
 
@@ -156,6 +154,7 @@ storm_all(void *arg)
 TEST(permits_that_go_round_wake_everybody_exactly_as_often)
 {
 	storm_rounds = test_count(200, 200000);
+	test_seed();		/* made by one */
 	FOR_WORKERS(w)
 		test_result(test_run(w, storm_all, NULL), 0);
 }
@@ -339,6 +338,7 @@ TEST(joins_race_with_ends_and_cancellations)
 {
 	uint64_t n = test_count(2000, 1000000);
 
+	test_seed();		/* made by one */
 	FOR_WORKERS(w)
 		test_result(test_run(w, race_many, &n), 0);
 }
@@ -418,8 +418,7 @@ leave_some(void *arg)
 static void *
 come_and_go(void *arg)
 {
-	uint64_t random = test_seed() + (uint64_t)(uintptr_t)arg * 1000, i,
-	    n = test_count(150, 20000);
+	uint64_t random = *(uint64_t *)arg, i, n = test_count(150, 20000);
 
 	for (i = 0; i < n; i++)
 		test_result(test_run(1 + (int)test_below(&random, 3),
@@ -429,12 +428,15 @@ come_and_go(void *arg)
 
 TEST(runtimes_come_and_go_in_several_threads)
 {
+	uint64_t seeds[6], random = test_seed();
 	pthread_t t[6];
-	intptr_t i;
+	int i;
 
-	for (i = 0; i < 6; i++)
+	for (i = 0; i < 6; i++) {
+		seeds[i] = test_random(&random);
 		ck_assert_int_eq(pthread_create(&t[i], NULL, come_and_go,
-		    (void *)i), 0);
+		    &seeds[i]), 0);
+	}
 	for (i = 0; i < 6; i++)
 		pthread_join(t[i], NULL);
 }

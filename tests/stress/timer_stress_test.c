@@ -87,6 +87,7 @@ tiny_timeouts(void *arg)
 
 TEST(a_timeout_that_passes_before_the_wait_began_is_not_lost, .seconds = 120)
 {
+	test_seed();
 	FOR_WORKERS(w)
 		test_result(test_run(w, tiny_timeouts, NULL), 0);
 }
@@ -173,6 +174,7 @@ stale_timers(void *arg)
 
 TEST(a_timer_whose_wait_is_over_does_not_end_the_next_one, .seconds = 120)
 {
+	test_seed();
 	FOR_WORKERS(w)
 		test_result(test_run(w, stale_timers, NULL), 0);
 }
@@ -233,6 +235,7 @@ many_come_and_go(void *arg)
 
 TEST(a_deadline_may_pass_as_its_scope_is_left, .seconds = 120)
 {
+	test_seed();
 	FOR_WORKERS(w)
 		test_result(test_run(w, many_come_and_go, NULL), 0);
 }
@@ -283,6 +286,7 @@ punctual(void *arg)
 
 TEST(timers_set_again_and_again_hold_up_nobody, .seconds = 120)
 {
+	test_seed();
 	FOR_WORKERS(w)
 		ck_assert_int_le(test_run(w, punctual, NULL), 5);
 }
@@ -317,6 +321,7 @@ TEST(threads_time_out_as_they_are_served)
 	pthread_t t[4];
 	int i;
 
+	test_seed();		/* made by one */
 	for (i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_create(&t[i], NULL, thread_races, &f),
 		    0);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reactor_inside.h - what reactor.c and reactor_watch.c share.
+ *
+ * Layer 7.
+ */
+#ifndef WEFT_REACTOR_INSIDE_H
+#define WEFT_REACTOR_INSIDE_H
+
+#include <ev.h>
+
+#include "reactor.h"
+
+enum {
+	FIRED = 512		/* eight of libev's rounds of 64; the rest of a
+				   larger one comes again (I2) */
+};
+
+struct fired {
+	struct fd *f;
+	uint32_t gen;
+	uint32_t events;
+};
+
+struct doubt {
+	struct fd *f;
+	uint32_t gen;
+};
+
+struct reactor {
+	struct worker *owner;		/* [const] */
+	struct ev_loop *loop;		/* [const pointer; lock] */
+	int event_fd, timer_fd;		/* [const] timer_fd -1: there is none */
+	ev_io wake_io, timer_io;	/* [lock] */
+	ev_timer plain_timer;		/* [lock] instead of a timerfd */
+	bool polls;			/* [const] the backend is poll(2) */
+	struct reactor *next_listed;	/* [reactor_watch.c] */
+
+	uint32_t turn cache_aligned;	/* [atomic] 1: somebody runs the loop */
+	uint32_t woken;			/* [atomic] see reactor_wake */
+	uint32_t held;			/* [atomic] reactor_hold less release */
+	struct reactor_post *posts;	/* [atomic] newest first */
+	struct os_mutex lock;		/* LOCK order: after LOCK_FD */
+	uint32_t waiting;		/* [lock] inside the system call */
+	uint32_t rounds;		/* [atomic; written under lock] how
+					   often that returned */
+	struct watch *watches;		/* [lock] all */
+	struct watch *fresh;		/* [lock] not yet told to the kernel */
+	struct doubt *doubts;		/* [lock] */
+	size_t ndoubts, doubts_room;	/* [lock] */
+	co_time recheck_at;		/* [lock] CO_FOREVER: nothing is */
+
+	co_time armed;			/* [turn] what the timer is set for */
+	bool expired;			/* [turn] it went off: still readable */
+	bool own_turn;			/* [turn] the owner runs the loop */
+	uint32_t served_at;		/* [turn] when the owner has taken so
+					   many tasks, all woken have run */
+	co_time patience;		/* [turn] but no later than this */
+	uint32_t nfired;		/* [turn] */
+	struct fired fired[FIRED];	/* [turn] */
+};
+
+struct watch {
+	ev_io io;			/* [home->lock] */
+	struct reactor *home;		/* [const] */
+	struct fd *f;			/* [const] */
+	uint32_t gen;			/* [const] of f when this was made */
+	bool is_fresh;			/* [home->lock] */
+	struct watch *next, *prev;	/* [home->lock] */
+	struct watch *fresh_next;	/* [home->lock] */
+};
+
+/* --- reactor_watch.c; r->lock is held where not said otherwise ------------ */
+
+/* An event, for who runs the loop. */
+void reactor_note(struct reactor *r, const struct watch *w, unsigned events);
+/* I4. */
+void reactor_check_fresh(struct reactor *r);
+/* Looks at what is in doubt.  The turn is held, the lock is not. */
+void reactor_recheck(struct reactor *r);
+/* To be found by watch_new, and no more.  The lock is not held. */
+void reactor_list(struct reactor *r);
+void reactor_unlist(struct reactor *r);
+/* The loop ends.  The lock is not held. */
+void reactor_drop_watches(struct reactor *r);
+
+#endif

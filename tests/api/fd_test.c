@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fd_test.c - descriptors under stress: in selects, from plain threads, shared
+ * by runtimes, interrupted, always ready; transfers; 0, 1 and 2.
+ */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <weft/io.h>
+#include <weft/scope.h>
+
+static int fds[2];
+
+static void
+make_pair(int fd[2])
+{
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
+	    0);
+}
+
+static void
+close_pair(int fd[2])
+{
+	test_result(co_close(fd[0]), 0);
+	test_result(co_close(fd[1]), 0);
+}
+
+/* --- select --------------------------------------------------------------- */
+
+static int
+write_soon(void *arg)
+{
+	co_sleep(CO_MS(3));
+	return co_write(*(int *)arg, "x", 1) == 1 ? 0 : -EIO;
+}
+
+static int
+close_soon(void *arg)
+{
+	co_sleep(CO_MS(3));
+	return co_close(*(int *)arg);
+}
+
+static int
+selects(void *arg)
+{
+	chan(int) ch = chan_new(int, 1);
+	int status = 1, x = 0, other[2];
+	struct co_scope s;
+	char c;
+
+	(void)arg;
+	make_pair(fds);
+	make_pair(other);
+	test_result(co_select(co_on_readable(fds[0]), co_otherwise), 1);
+	test_result(co_select(co_on_writable(fds[0], &status), co_otherwise),
+	    0);
+	test_result(status, 0);
+	test_result(co_select(co_on_readable(fds[0]), co_on_recv(ch, &x),
+	    co_on_timeout(CO_MS(3))), 2);
+	co_scope(s) {
+		co_spawn(write_soon, &fds[1]);
+		test_result(co_select(co_on_recv(ch, &x),
+		    co_on_readable(other[0]), co_on_readable(fds[0], &status)),
+		    2);
+		test_result(status, 0);
+	}
+	/* It is ready until somebody reads. */
+	test_result(co_select(co_on_readable(fds[0])), 0);
+	test_result(co_read(fds[0], &c, 1), 1);
+	test_result(chan_send(ch, 5), 0);
+	test_result(co_select(co_on_readable(fds[0]), co_on_recv(ch, &x)), 1);
+	ck_assert_int_eq(x, 5);
+	co_scope(s) {
+		co_spawn(close_soon, &fds[0]);
+		test_result(co_select(co_on_readable(other[0]),
+		    co_on_readable(fds[0], &status)), 1);
+		test_result(status, -EBADF);
+	}
+	status = 1;
+	test_result(co_select(co_on_writable(fds[0], &status)), 0);
+	test_result(status, -EBADF);
+	co_timeout(CO_MS(2))
+		test_result(co_select(co_on_readable(fds[1]), co_on_recv(ch,
+		    &x), co_on_readable(other[0])) == 0, 1);
+	test_result(co_close(fds[1]), 0);
+	close_pair(other);
+	chan_unref(ch);
+	return 0;
+}
+
+TEST(descriptors_in_selects)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, selects, NULL), 0);
+}
+
+/* --- plain threads -------------------------------------------------------- */
+
+static void *
+thread_reads(void *arg)
+{
+	char c;
+	ssize_t n = co_read(fds[0], &c, 1);
+
+	(void)arg;
+	return (void *)(intptr_t)n;
+}
+
+static bool selected;
+
+static void *
+thread_selects(void *arg)
+{
+	int n = co_select(co_on_readable(fds[0], arg));
+
+	__atomic_store_n(&selected, true, __ATOMIC_RELEASE);
+	return (void *)(intptr_t)n;
+}
+
+static int
+with_threads(void *arg)
+{
+	int status = 1;
+	pthread_t t;
+	void *got;
+	char c;
+
+	(void)arg;
+	selected = false;
+	make_pair(fds);
+	ck_assert_int_eq(pthread_create(&t, NULL, thread_reads, NULL), 0);
+	co_sleep(CO_MS(3));
+	test_result(co_write(fds[1], "x", 1), 1);
+	pthread_join(t, &got);
+	test_result((intptr_t)got, 1);
+	ck_assert_int_eq(pthread_create(&t, NULL, thread_selects, &status), 0);
+	co_sleep(CO_MS(3));
+	test_result(co_write(fds[1], "x", 1), 1);
+	while (co_sleep(CO_MS(1)) == 0 &&
+	    !__atomic_load_n(&selected, __ATOMIC_ACQUIRE))
+		continue;
+	pthread_join(t, &got);
+	test_result((intptr_t)got, 0);
+	test_result(status, 0);
+	test_result(co_read(fds[0], &c, 1), 1);
+	ck_assert_int_eq(pthread_create(&t, NULL, thread_reads, NULL), 0);
+	co_sleep(CO_MS(3));
+	test_result(co_close(fds[0]), 0);
+	pthread_join(t, &got);
+	test_result((intptr_t)got, -EBADF);
+	return co_close(fds[1]);
+}
+
+TEST(plain_threads_wait_and_are_woken)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, with_threads, NULL), 0);
+}
+
+/* --- two runtimes --------------------------------------------------------- */
+
+static int
+read_first(void *arg)
+{
+	char c;
+
+	(void)arg;
+	return (int)co_read(fds[0], &c, 1);
+}
+
+static void *
+other_runtime(void *arg)
+{
+	return (void *)(intptr_t)test_run((int)(intptr_t)arg, read_first, NULL);
+}
+
+static int
+leave_watch(void *arg)
+{
+	char c;
+
+	co_timeout(CO_MS(5))
+		test_result(co_read(fds[0], &c, 1), -ETIMEDOUT);
+	/* Now the other runtime waits by our loop. */
+	ck_assert_int_eq(pthread_create(arg, NULL, other_runtime, (void *)2),
+	    0);
+	co_sleep(CO_MS(20));
+	return 0;
+}
+
+TEST(a_watch_outlives_the_runtime_that_made_it)
+{
+	pthread_t t;
+	void *got;
+
+	make_pair(fds);
+	test_result(test_run(2, leave_watch, &t), 0);
+	ck_assert_int_eq(write(fds[1], "x", 1), 1);
+	pthread_join(t, &got);
+	test_result((intptr_t)got, 1);
+	close_pair(fds);
+}
+
+/* --- interrupted ---------------------------------------------------------- */
+
+static void
+on_alarm(int signo)
+{
+	(void)signo;
+}
+
+static int
+echo(void *arg)
+{
+	char buf[100];
+	ssize_t n;
+
+	(void)arg;
+	while ((n = co_read(fds[0], buf, sizeof buf)) > 0)
+		test_result(co_write_full(fds[0], buf, (size_t)n), n);
+	return (int)n;
+}
+
+static int
+talk_much(void *arg)
+{
+	int i, n = (int)test_count(5000, 200000);
+	struct co_scope s;
+	char buf[50];
+
+	(void)arg;
+	make_pair(fds);
+	co_scope(s) {
+		co_spawn(echo, NULL);
+		for (i = 0; i < n; i++) {
+			memset(buf, i, sizeof buf);
+			test_result(co_write_full(fds[1], buf, 50), 50);
+			buf[49] = (char)~i;
+			test_result(co_read_full(fds[1], buf, 50), 50);
+			ck_assert_int_eq(buf[49], (char)i);
+			if (i % 100 == 0)
+				test_result(co_sleep(CO_US(200)), 0);
+		}
+		test_result(co_close(fds[1]), 0);
+	}
+	test_result(s.status, 0);
+	return co_close(fds[0]);
+}
+
+TEST(signals_that_interrupt_are_not_seen)
+{
+	struct sigaction action = { .sa_handler = on_alarm };
+	struct itimerval fast = { { 0, 500 }, { 0, 500 } }, off = { { 0, 0 },
+	    { 0, 0 } };
+
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &fast, NULL);
+	FOR_WORKERS(w)
+		test_result(test_run(w, talk_much, NULL), 0);
+	setitimer(ITIMER_REAL, &off, NULL);
+}
+
+/* --- always ready --------------------------------------------------------- */
+
+static int busy[2];
+static int stop;
+
+static int
+flood(void *arg)
+{
+	static char buf[65536];
+
+	(void)arg;
+	while (co_write(busy[1], buf, sizeof buf) > 0)
+		continue;
+	return 0;
+}
+
+static int
+drain(void *arg)
+{
+	static char buf[65536];
+
+	(void)arg;
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED) &&
+	    co_read(busy[0], buf, sizeof buf) > 0)
+		continue;
+	return co_close(busy[0]);
+}
+
+static int
+beside_a_flood(void *arg)
+{
+	struct co_scope s;
+	co_time worst = 0, start;
+	int i;
+	char c;
+
+	(void)arg;
+	__atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
+	make_pair(busy);
+	make_pair(fds);
+	co_scope(s) {
+		co_spawn(flood, NULL);
+		co_spawn(drain, NULL);
+		for (i = 0; i < 30; i++) {
+			start = co_now();
+			test_result(co_write(fds[1], "x", 1), 1);
+			test_result(co_wait_fd(fds[0], CO_READ), CO_READ);
+			test_result(co_read(fds[0], &c, 1), 1);
+			test_result(co_sleep(CO_MS(1)), 0);
+			if (co_now() - start > worst)
+				worst = co_now() - start;
+		}
+		__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	}
+	test_between(worst, CO_MS(1), CO_MS(200) * test_slow());
+	co_close(busy[1]);
+	close_pair(fds);
+	return 0;
+}
+
+TEST(one_that_is_always_ready_starves_nobody)
+{
+	FOR_WORKERS(w)
+		if (w <= 2)
+			test_result(test_run(w, beside_a_flood, NULL), 0);
+}
+
+/* A descriptor that is ready, and that nobody reads, costs nothing. */
+static int64_t
+cpu_us(void)
+{
+	struct rusage r;
+
+	getrusage(RUSAGE_SELF, &r);
+	return (r.ru_utime.tv_sec + r.ru_stime.tv_sec) * INT64_C(1000000) +
+	    r.ru_utime.tv_usec + r.ru_stime.tv_usec;
+}
+
+static int
+unread(void *arg)
+{
+	struct co_scope s;
+	int64_t before;
+	char c;
+
+	(void)arg;
+	make_pair(fds);
+	co_scope(s) {
+		co_spawn(write_soon, &fds[1]);
+		test_result(co_read(fds[0], &c, 1), 1);
+	}
+	test_result(co_write(fds[1], "unread", 6), 6);
+	before = cpu_us();
+	test_result(co_sleep(CO_MS(200)), 0);
+	test_between(cpu_us() - before, 0, 20000 * test_slow());
+	test_result(co_read(fds[0], &c, 1), 1);
+	close_pair(fds);
+	return 0;
+}
+
+TEST(what_nobody_reads_costs_nothing)
+{
+	FOR_WORKERS(w)
+		if (w <= 4)
+			test_result(test_run(w, unread, NULL), 0);
+}
+
+/* --- other kinds ---------------------------------------------------------- */
+
+static int
+kinds(void *arg)
+{
+	struct itimerspec soon = { { 0, 0 }, { 0, 5000000 } };
+	int e = eventfd(0, EFD_CLOEXEC), i;
+	int t = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	struct co_scope s;
+	uint64_t n = 1;
+
+	(void)arg;
+	for (i = 0; i < 30; i++) {
+		co_timeout(CO_MS(1))
+			test_result(co_read(e, &n, 8), -ETIMEDOUT);
+		n = 1;
+		test_result(co_write(e, &n, 8), 8);
+		test_result(co_read(e, &n, 8), 8);
+	}
+	co_scope(s) {
+		timerfd_settime(t, 0, &soon, NULL);
+		test_result(co_read(t, &n, 8), 8);
+	}
+	test_result(co_wait_fd(e, 0), -EINVAL);
+	test_result(co_wait_fd(e, 8), -EINVAL);
+	test_result(co_wait_fd(e, CO_READ | CO_WRITE), CO_WRITE);
+	test_result(co_recv(e, &n, 8, 0), -ENOTSOCK);
+	test_result(co_accept(e, NULL, NULL), -ENOTSOCK);
+	test_result(co_close(e), 0);
+	test_result(co_close(t), 0);
+	test_result(co_wait_fd(e, CO_READ), -EBADF);
+	return 0;
+}
+
+TEST(events_timers_and_wrong_kinds)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, kinds, NULL), 0);
+}
+
+static int
+send_file(void *arg)
+{
+	char name[] = "/tmp/weft-fd-test-XXXXXX", buf[5000], *text = arg;
+	int file = mkstemp(name), p[2], q[2];
+	off_t at = 3;
+
+	unlink(name);
+	make_pair(fds);
+	ck_assert_int_eq(pipe(p), 0);
+	ck_assert_int_eq(pipe(q), 0);
+	test_result(co_write_full(file, text, 4000), 4000);
+	test_result(co_sendfile(fds[1], file, &at, 2000), 2000);
+	ck_assert_int_eq(at, 2003);
+	test_result(co_read_full(fds[0], buf, 2000), 2000);
+	ck_assert_int_eq(memcmp(buf, text + 3, 2000), 0);
+	/* From a socket through a pipe to a pipe: waits on both sides. */
+	co_timeout(CO_MS(2))
+		test_result(co_splice(fds[0], NULL, p[1], NULL, 100, 0),
+		    -ETIMEDOUT);
+	test_result(co_write(fds[1], "spliced", 7), 7);
+	test_result(co_splice(fds[0], NULL, p[1], NULL, 100, 0), 7);
+	test_result(co_splice(p[0], NULL, q[1], NULL, 100, 0), 7);
+	test_result(co_read(q[0], buf, 100), 7);
+	ck_assert_int_eq(memcmp(buf, "spliced", 7), 0);
+	test_result(co_close(q[0]), 0);
+	test_result(co_write(fds[1], "x", 1), 1);
+	test_result(co_splice(fds[0], NULL, q[1], NULL, 1, 0), -EPIPE);
+	test_result(co_close(q[1]), 0);
+	close_pair(p);
+	close_pair(fds);
+	return co_close(file);
+}
+
+TEST(sendfile_and_splice)
+{
+	static char text[4000];
+	size_t i;
+
+	for (i = 0; i < sizeof text; i++)
+		text[i] = (char)(i * 7 + i / 256);
+	FOR_WORKERS(w)
+		test_result(test_run(w, send_file, text), 0);
+}
+
+/* --- 0, 1 and 2 ----------------------------------------------------------- */
+
+static int
+standard(void *arg)
+{
+	char buf[100000] = "";
+	int in[2], out[2], n = 0;
+	ssize_t k;
+
+	(void)arg;
+	ck_assert_int_eq(pipe2(in, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(out, O_CLOEXEC), 0);
+	dup2(in[0], 0);
+	dup2(out[1], 1);
+	close(in[0]);
+	close(out[1]);
+	co_timeout(CO_MS(5))
+		test_result(co_read(0, buf, 10), -ETIMEDOUT);
+	test_result(co_write(in[1], "typed", 5), 5);
+	test_result(co_read(0, buf, 10), 5);
+	ck_assert(!(fcntl(0, F_GETFL) & O_NONBLOCK));
+	/* More than fits: the thread must not be stuck in write(2). */
+	co_timeout(CO_MS(30)) {
+		while ((k = co_write(1, buf, sizeof buf)) > 0)
+			n += (int)k;
+		test_result(k, -ETIMEDOUT);
+	}
+	ck_assert_int_ge(n, 4096);
+	ck_assert(!(fcntl(1, F_GETFL) & O_NONBLOCK));
+	test_result(co_close(out[0]), 0);
+	test_result(co_write(1, "x", 1), -EPIPE);
+	return co_close(in[1]);
+}
+
+static int
+standard_child(void *arg)
+{
+	return test_run((int)(intptr_t)arg, standard, NULL) == 0 ? 0 : 1;
+}
+
+TEST(standard_descriptors_stay_blocking_and_block_nobody)
+{
+	FOR_WORKERS(w) {
+		struct test_child c = test_child(standard_child,
+		    (void *)(intptr_t)w);
+
+		ck_assert_msg(c.code == 0, "%d %d %s", c.code, c.signal, c.err);
+	}
+}
+
+static int
+forget(void *arg)
+{
+	struct co_scope s;
+	int i;
+
+	(void)arg;
+	make_pair(fds);
+	co_scope(s) {
+		i = co_spawn(close_soon, &fds[1]);
+		test_result(i, 0);
+		test_result(co_read(fds[0], &(char){ 0 }, 1), 0);
+	}
+	test_result(co_forget(fds[0]), 0);
+	test_result(co_forget(12345), 0);
+	test_result(co_forget(-1), 0);
+	test_result(co_read(fds[0], &(char){ 0 }, 1), 0);
+	return co_close(fds[0]);
+}
+
+TEST(forgetting_costs_nothing_but_a_look)
+{
+	test_result(test_run(2, forget, NULL), 0);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inspect_test.c - <weft/inspect.h>: counters, dumps, SIGQUIT.
+ */
+#include "harness.h"
+
+#include <weft.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int
+nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+static int
+receiver(void *arg)
+{
+	chan(int) ch = arg;
+	int v;
+
+	co_set_name("a receiver");
+	return chan_recv(ch, &v);
+}
+
+/* --- counters ------------------------------------------------------------- */
+
+static int
+count_main(void *arg)
+{
+	struct co_stats before, after;
+	struct co_task t;
+	int i;
+
+	ck_assert_int_eq(co_stats_get(NULL), -EINVAL);
+	ck_assert_int_eq(co_stats_get(&before), 0);
+	ck_assert_uint_eq(before.workers, *(unsigned *)arg);
+	ck_assert_uint_eq(before.coroutines, 1);
+	for (i = 0; i < 100; i++) {
+		ck_assert_int_eq(co_fork(&t, nothing, NULL), 0);
+		ck_assert_int_eq(co_join(&t), 0);
+	}
+	ck_assert_int_eq(co_stats_get(&after), 0);
+	ck_assert_uint_eq(after.all.spawned - before.all.spawned, 100);
+	ck_assert_uint_eq(after.all.ended - before.all.ended, 100);
+	ck_assert_uint_ge(after.all.picks, 100);
+	ck_assert_uint_ge(after.stacks_mapped, after.stacks_in_use);
+	ck_assert_uint_ge(after.stacks_in_use, 1);
+	ck_assert_uint_eq(after.stacks_unguarded, 0);
+	return 0;
+}
+
+TEST(counters_count_what_was_spawned_and_has_ended)
+{
+	FOR_WORKERS(w) {
+		unsigned n = (unsigned)w;
+
+		ck_assert_int_eq(test_run(w, count_main, &n), 0);
+	}
+}
+
+TEST(counters_without_a_runtime_are_refused)
+{
+	struct co_stats s;
+
+	ck_assert_int_eq(co_stats_get(&s), -ESRCH);
+}
+
+/* --- dumps ---------------------------------------------------------------- */
+
+static int
+dump_main(void *arg)
+{
+	chan(int) ch = chan_new(int, 0);
+	char *text = NULL, want[64];
+	size_t size = 0;
+	FILE *to;
+	int i;
+
+	(void)arg;
+	ck_assert_int_eq(co_dump(NULL), -EINVAL);
+	for (i = 0; i < 3; i++)
+		ck_assert_int_eq(co_spawn(receiver, ch), 0);
+	ck_assert_int_eq(co_sleep(CO_MS(20)), 0);
+	to = open_memstream(&text, &size);
+	ck_assert_ptr_nonnull(to);
+	ck_assert_int_eq(co_dump(to), 0);
+	fclose(to);
+	ck_assert_ptr_nonnull(strstr(text, "coroutine 1: running"));
+	ck_assert_ptr_nonnull(strstr(text, "\"a receiver\": waiting for "
+	    "receive from channel"));
+	snprintf(want, sizeof want, "channel %p\n", (void *)ch);
+	ck_assert_ptr_nonnull(strstr(text, want));
+	ck_assert_ptr_nonnull(strstr(text, "spawned by 1 in "));
+	free(text);
+	chan_close(ch);
+	return 0;
+}
+
+TEST(a_dump_names_each_coroutine_and_what_it_waits_for)
+{
+	FOR_WORKERS(w)
+		ck_assert_int_eq(test_run(w, dump_main, NULL), 0);
+}
+
+static int
+full_main(void *arg)
+{
+	FILE *full = fopen("/dev/full", "w");
+
+	(void)arg;
+	ck_assert_ptr_nonnull(full);
+	ck_assert_int_eq(co_dump(full), -EIO);
+	fclose(full);
+	return 0;
+}
+
+TEST(a_dump_that_cannot_be_written_says_so)
+{
+	ck_assert_int_eq(test_run(1, full_main, NULL), 0);
+}
+
+static int
+quit_main(void *arg)
+{
+	chan(int) ch = chan_new(int, 0);
+	int i;
+
+	(void)arg;
+	if (co_spawn(receiver, ch) < 0)
+		return -1;
+	for (i = 0; i < 3; i++) {
+		kill(getpid(), SIGQUIT);
+		if (co_sleep(CO_MS(50)) < 0)
+			return -1;
+	}
+	return 7;
+}
+
+static int
+quit_child(void *arg)
+{
+	struct co_options o = { .workers = *(int *)arg,
+	    .flags = CO_DUMP_ON_SIGQUIT };
+
+	return co_run(&o, quit_main, NULL);
+}
+
+TEST(sigquit_writes_a_dump_and_ends_nobody)
+{
+	struct test_child r;
+	const char *at;
+	int n;
+
+	FOR_WORKERS(w) {
+		r = test_child(quit_child, &w);
+		ck_assert_int_eq(r.code, 7);
+		for (n = 0, at = r.err; (at = strstr(at, "\"a receiver\""));
+		    at++)
+			n++;
+		ck_assert_int_eq(n, 3);
+	}
+}
