@@ -32,7 +32,8 @@ body(void *arg)
 		sum += v;
 	bench_result("generator", (double)(bench_now() - start) / bench.n,
 	    "ns");
-	bench_check(sum == bench.n * (bench.n - 1) / 2, "the sum of the values");
+	bench_check(sum == bench.n * (bench.n - 1) / 2,
+	    "the sum of the values");
 	co_gen_free(g);
 	return 0;
 }

@@ -33,7 +33,8 @@ static struct {
 	int workers;
 	long n;
 	long k;
-} bench = { "bench", 1, 0, 0 };
+	bool brief;		/* a trial */
+} bench = { "bench", 1, 0, 0, false };
 
 /* For what must hold, or the figure means nothing. */
 static inline void
@@ -52,7 +53,8 @@ bench_begin(int argc, char **argv, long n, long k)
 	int c;
 
 	bench.name = argv[0];
-	bench.n = brief && *brief && *brief != '0' && n >= 50 ? n / 50 : n;
+	bench.brief = brief && *brief && *brief != '0';
+	bench.n = bench.brief && n >= 50 ? n / 50 : n;
 	bench.k = k;
 	while ((c = getopt(argc, argv, "w:n:k:")) != -1) {
 		long value = c == '?' ? 0 : atol(optarg);

@@ -88,7 +88,7 @@ def best_of(metric, those):
     return choose(those, key=median) if those else None
 
 
-def verdict(metric, workers, mine, those):
+def verdict(metric, workers, mine, metrics):
     """(the goal as text, whether it is met)"""
     goal = plan.GOALS.get((metric, workers))
     if not goal:
@@ -100,7 +100,9 @@ def verdict(metric, workers, mine, those):
         text.append("%s %s" % (sign, figure(limit)))
         met = mine >= limit if sign == ">=" else mine <= limit
     if peer:
-        other = [r for r in those if r["peer"] == peer and r["values"]]
+        # One that knows only one worker is held against more of ours, too.
+        other = [r for w in (workers, 1) for r in metrics.get((metric, w), [])
+                 if r["peer"] == peer and r["values"]]
         line = "%.2f of %s" % (ratio, name(peer))
         if other:
             now = mine / median(other[0])
@@ -129,7 +131,7 @@ def summary(f, workers, metrics):
         if w != workers or not mine:
             continue
         best = best_of(metric, those)
-        goal, met = verdict(metric, w, median(mine), those)
+        goal, met = verdict(metric, w, median(mine), metrics)
         f.write("| %s | %s | **%s** | %s | %s | %s | %s | %s | %s |\n" % (
             plan.TITLES.get(metric, metric), mine["unit"],
             figure(median(mine)), spread(mine),

@@ -53,7 +53,8 @@ body(void *arg)
 	}
 	bench_result("skynet", (double)(bench_now() - start) / 1e9, "s");
 	bench_result("skynet_peak", bench_memory("VmHWM:") / 1e6, "MB");
-	bench_check(sum == bench.n * (bench.n - 1) / 2, "the sum of the leaves");
+	bench_check(sum == bench.n * (bench.n - 1) / 2,
+	    "the sum of the leaves");
 	chan_unref(c);
 	return 0;
 }

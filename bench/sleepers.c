@@ -45,5 +45,7 @@ int
 main(int argc, char **argv)
 {
 	bench_begin(argc, argv, 100000, 10);
+	if (bench.brief)
+		bench.k = 1;
 	return bench_run(body);
 }

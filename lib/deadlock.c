@@ -28,7 +28,7 @@ deadlock_own_threads(int n)
 }
 
 /* What may make a task of w runnable, or has made it.  In this order: what a
-   poll that has ended brought is on a queue by the time that it is looked at. */
+   poll that has ended brought is on a queue by the time it is looked at. */
 static bool
 is_expected(const struct worker *w)
 {

@@ -14,7 +14,7 @@ struct foreign {
 	struct task task;
 	struct task_ext ext;
 	struct foreign *next;		/* [mutex of foreign.c] free list */
-	uint32_t woken;			/* [atomic] futex: 1, the wait is over */
+	uint32_t woken;			/* [atomic] futex: 1: the wait ends */
 };
 
 static inline struct foreign *

@@ -148,7 +148,7 @@ co_join(struct co_task *h)
 	code = join_enqueue(h, &w);
 	if (unlikely(code != 0)) {
 		if (!wait_cancel(t, w.ticket))
-			wait_park(t, CO_FOREVER);	/* a canceller was here */
+			wait_park(t, CO_FOREVER);	/* cancelled */
 		return code < 0 ? code : join_take(h);
 	}
 	code = wait_park(t, CO_FOREVER);
@@ -166,7 +166,7 @@ co_task_cancel(struct co_task *h)
 		scope_cancel_task(h->co__task, h->co__id);
 }
 
-/* --- as a case of a select -------------------------------------------------- */
+/* --- as a case of a select ------------------------------------------------ */
 
 static int
 case_open(struct co_case *c)

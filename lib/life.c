@@ -40,7 +40,7 @@ copy_name(char *to, const char *from)
 	to[n] = '\0';
 }
 
-/* --- spawning --------------------------------------------------------------- */
+/* --- spawning ------------------------------------------------------------- */
 
 static int
 check_options(const struct co_spawn_options *o)
@@ -248,7 +248,7 @@ co_fork(struct co_task *t, co_fn *fn, void *arg)
 	return code;
 }
 
-/* --- ending ----------------------------------------------------------------- */
+/* --- ending --------------------------------------------------------------- */
 
 /* The main task has no home: with it the runtime ends. */
 static cold void
@@ -345,7 +345,7 @@ co__task_main(void)
 	}
 }
 
-/* --- who am I --------------------------------------------------------------- */
+/* --- who am I ------------------------------------------------------------- */
 
 static struct task *
 inside(void)

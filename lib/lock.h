@@ -38,10 +38,10 @@
 
 enum lock_rank {	/* take downwards; each may be skipped */
 	LOCK_RUNTIME,	/* runtime.c  list of runtimes, start and end */
-	LOCK_TASK,	/* scope.c    a task's scopes and their children; several
+	LOCK_TASK,	/* scope.c    a task's scopes, their children; several
 			              from the outer to the inner */
 	LOCK_FD,	/* fd.c       one descriptor's waiters */
-	LOCK_CHAN,	/* chan.c, sync objects: one object; several by address */
+	LOCK_CHAN,	/* chan.c, sync objects: one; several by address */
 	LOCK_POOL,	/* blocking.c jobs */
 	LOCK_TIMER,	/* timer.c    one worker's heap */
 	LOCK_REACTOR,	/* reactor.c  one loop's inbox */

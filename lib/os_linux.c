@@ -42,7 +42,7 @@ os_now(void)
 	return (co_time)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* --- threads ------------------------------------------------------------ */
+/* --- threads -------------------------------------------------------------- */
 
 struct start {
 	void (*fn)(void *);
@@ -125,7 +125,7 @@ os_threads(void)
 	return (int)st.st_nlink - 2;
 }
 
-/* --- futex --------------------------------------------------------------- */
+/* --- futex ---------------------------------------------------------------- */
 
 int
 os_futex_wait(uint32_t *word, uint32_t value, co_time until)
@@ -168,7 +168,7 @@ os_mutex_unlock(struct os_mutex *m)
 		os_futex_wake(&m->word, 1);
 }
 
-/* --- processor and memory ------------------------------------------------ */
+/* --- processor and memory ------------------------------------------------- */
 
 void
 os_give_way(void)
@@ -230,7 +230,7 @@ os_unmap(void *at, size_t size)
 		munmap(at, size);
 }
 
-/* --- once ---------------------------------------------------------------- */
+/* --- once ----------------------------------------------------------------- */
 
 void
 a_heavy_barrier(void)

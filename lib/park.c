@@ -53,7 +53,7 @@ foreign_sleep(struct task *t, uint64_t ticket, co_time until)
 				t->wake = WAIT_UNTIL;
 				break;
 			}
-			until = CO_FOREVER;	/* somebody is about to wake us */
+			until = CO_FOREVER;	/* we are being woken */
 		} else {
 			scope_expired(t->scope->co__armer);
 		}

@@ -33,7 +33,7 @@
 #ifndef WEFT_PARK_H
 #define WEFT_PARK_H
 
-#include "task.h"
+#include "ticket.h"
 
 /* The caller as a task: its coroutine, or a thread's stand-in, made at first
    use.  NULL only when there is no memory for a stand-in. */
@@ -61,8 +61,9 @@ int wait_park(struct task *t, co_time until);
    it.  False: somebody has and will wake us: call wait_park. */
 static always_inline bool wait_cancel(struct task *t, uint64_t ticket);
 
-/* Exactly one caller gets true for a ticket: he must call task_wake. */
-static always_inline bool wait_claim(struct task *t, uint64_t ticket);
+/* In ticket.h: exactly one caller gets true for a ticket, and must call
+   task_wake.
+	bool wait_claim(struct task *t, uint64_t ticket);  */
 
 /* Makes a claimed task runnable, next on this worker if it can be; code >= 0.
    Any thread; does not wait. */

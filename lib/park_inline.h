@@ -7,17 +7,11 @@
 #ifndef WEFT_PARK_INLINE_H
 #define WEFT_PARK_INLINE_H
 
-/* The code of wait_park_raw when `until` came: no scope has it. */
-enum { WAIT_UNTIL = INT_MIN };
 int wait_park_raw(struct task *t, co_time until);
 
 struct task *co__stand_in(void);	/* foreign.c */
 /* Remembers in t's scopes that one of them ended a wait; gives code. */
 int co__wait_noted(struct task *t, int code);
-
-/* In `park`: bit 0, waiting; bit 1, cancellation does not end this wait.  The
-   ticket is the whole word, so that the two kinds need no second field. */
-enum { PARK_WAITING = 1, PARK_SHIELDED = 2, PARK_STEP = 4 };
 
 static always_inline struct task *
 task_self(void)
@@ -63,24 +57,6 @@ static inline uint64_t
 wait_begin_shielded(struct task *t, enum wait_reason why, const void *obj)
 {
 	return co__wait_open(t, why, obj, PARK_WAITING | PARK_SHIELDED);
-}
-
-static always_inline bool
-wait_claim(struct task *t, uint64_t ticket)
-{
-	struct self *s;
-	bool won;
-
-	if (likely(t->kind == TASK_CORO) && likely(solo_enter(s = self_get()))) {
-		won = a_load_relaxed(&t->park) == ticket;
-		if (won)
-			a_store_relaxed(&t->park,
-			    ticket & ~(uint64_t)PARK_WAITING);
-		solo_leave(s);
-		return won;
-	}
-	return a_cas_acqrel(&t->park, ticket,
-	    ticket & ~(uint64_t)PARK_WAITING);
 }
 
 static always_inline bool

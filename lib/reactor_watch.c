@@ -69,7 +69,7 @@ watch_event(struct ev_loop *loop, ev_io *io, int revents)
 	reactor_note(ev_userdata(loop), w, events);
 }
 
-/* --- watches ------------------------------------------------------------- */
+/* --- watches -------------------------------------------------------------- */
 
 /* Another thread may sleep in a round that does not know of the change. */
 static void

@@ -30,7 +30,7 @@ static const struct hooks hooks = {
 	.tidy = trim_slice,
 };
 
-/* --- options ---------------------------------------------------------------- */
+/* --- options -------------------------------------------------------------- */
 
 /* A number of the environment: 0 when unset, -EINVAL when it is none. */
 static int64_t
@@ -84,7 +84,7 @@ read_options(struct runtime *rt, const struct co_options *o)
 	return 0;
 }
 
-/* --- workers ---------------------------------------------------------------- */
+/* --- workers -------------------------------------------------------------- */
 
 static int
 worker_init(struct worker *w, struct runtime *rt, uint32_t index)
@@ -183,7 +183,7 @@ start_threads(struct runtime *rt)
 	return code;
 }
 
-/* --- the main task ---------------------------------------------------------- */
+/* --- the main task -------------------------------------------------------- */
 
 static void
 dump_to_stderr(void)
@@ -230,7 +230,7 @@ make_main(struct runtime *rt, struct task **ret)
 	return 0;
 }
 
-/* --- co_run ------------------------------------------------------------------ */
+/* --- co_run --------------------------------------------------------------- */
 
 static void
 enlist(struct runtime *rt)

@@ -16,7 +16,7 @@ void co__call_help(struct worker *w);
 bool sched_take_inbound(struct worker *w);
 
 enum {
-	FINE_TICK = 1000,	/* ns: tasks that run shorter are fine-grained */
+	FINE_TICK = 1000,	/* ns: who runs shorter is fine-grained */
 	FINE_BACKLOG = 16	/* of those, this many are worth a second
 				   worker: a guess, not measured */
 };

@@ -26,7 +26,7 @@ struct self {
 	struct task *current;	/* [this thread] the coroutine or stand-in;
 				   NULL on a worker's own stack */
 	struct worker *worker;	/* [const] NULL: a thread that is not ours */
-	void *entering;		/* [this thread] gen.c: what the new stack is for */
+	void *entering;		/* [this thread] gen.c: whose the stack is */
 	uint8_t ranks[SELF_RANKS];	/* [this thread] debug build */
 };
 

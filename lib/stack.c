@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-/* --- caches, p->lock held ------------------------------------------------ */
+/* --- caches, p->lock held ------------------------------------------------- */
 
 static void
 cache_list(struct stack_cache *c)
@@ -84,7 +84,7 @@ cache_give(struct stack_cache *c, uint32_t keep, uint32_t keep_credit)
 		stack_class_put(c->pool, &c->pool->class, list, n, credits);
 }
 
-/* --- the interface ------------------------------------------------------- */
+/* --- the interface -------------------------------------------------------- */
 
 struct stack_pool *
 stack_pool_new(size_t default_size, bool allow_unguarded)

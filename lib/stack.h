@@ -118,7 +118,7 @@ int stack_fault_install(void (*report)(const struct stack *s, const void *sp));
 int stack_fault_thread_init(void);
 void stack_fault_thread_fini(void);
 
-/* --- the fast side ------------------------------------------------------- */
+/* --- the fast side -------------------------------------------------------- */
 
 int co__stack_reserve_slow(struct stack_cache *c, size_t size);
 struct stack *co__stack_get_slow(struct stack_cache *c, size_t size);

@@ -16,7 +16,7 @@ enum {
 	WARM_SHARE = 32		/* of the most that were ever out: 3 % */
 };
 
-/* --- arenas, p->lock held ------------------------------------------------ */
+/* --- arenas, p->lock held ------------------------------------------------- */
 
 struct stack_class *
 stack_class_find(struct stack_pool *p, size_t size)
@@ -155,7 +155,7 @@ warm_max(const struct stack_class *k)
 	return max > WARM_MOST ? WARM_MOST : (uint32_t)max;
 }
 
-/* --- making room --------------------------------------------------------- */
+/* --- making room ---------------------------------------------------------- */
 
 /* Each arena doubles its class, within bounds. */
 static uint32_t
@@ -310,7 +310,7 @@ stack_class_of(struct stack_pool *p, size_t size)
 	return k;
 }
 
-/* --- taking stacks back -------------------------------------------------- */
+/* --- taking stacks back --------------------------------------------------- */
 
 /* No lock held. */
 static void
@@ -402,7 +402,7 @@ stack_class_put(struct stack_pool *p, struct stack_class *k,
 		put_cold(p, k, list, n, credits);
 }
 
-/* --- all of it ----------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------------ */
 
 void
 stack_class_unmap(struct stack_class *k)

@@ -64,7 +64,7 @@ static uint32_t reported;		/* [atomic] */
 static _Thread_local void *own_altstack;
 static _Thread_local stack_t altstack_before;
 
-/* --- the table ----------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------ */
 
 /* table_mutex held.  NULL: no memory. */
 static struct slot *
@@ -119,7 +119,7 @@ stack_fault_unwatch(const struct stack_shape *h)
 	os_mutex_unlock(&table_mutex);
 }
 
-/* --- the handler --------------------------------------------------------- */
+/* --- the handler ---------------------------------------------------------- */
 
 /* NULL unless `at` is in the guard of the stack that a thread with this stack
    pointer runs on. */
@@ -251,7 +251,7 @@ on_fault(int sig, siginfo_t *info, void *context)
 	errno = saved;
 }
 
-/* --- the interface ------------------------------------------------------- */
+/* --- the interface -------------------------------------------------------- */
 
 int
 stack_fault_install(void (*fn)(const struct stack *s, const void *sp))

@@ -33,8 +33,8 @@
  *	ENDED     on no queue, in no scope; its result has been delivered.
  *
  * TICKETS.  `park` counts waits.  wait_begin makes it odd: that number is the
- * ticket of this wait.  Whoever moves it on to the next even number (wait_claim)
- * has won: it alone wakes the task, once.  A waker from an earlier wait holds
+ * ticket of this wait.  Whoever moves it on to an even number (wait_claim) has
+ * won: it alone wakes the task, once.  A waker from an earlier wait holds
  * an older ticket and fails.
  *
  * ON_CPU.  A waker may win before the task has left its stack.  The task is

@@ -20,7 +20,7 @@
  * their deadlines here, to the nanosecond.
  */
 #include "timer.h"
-#include "park.h"
+#include "ticket.h"
 
 #include <stdlib.h>
 

@@ -54,7 +54,8 @@ struct timers {
 void timers_init(struct timers *h);
 void timers_fini(struct timers *h);
 
-/* `now` may be a little old.  0, or -ENOMEM.  *ret_id names the timer until it is deleted or fires. */
+/* `now` may be a little old.  0, or -ENOMEM.  *ret_id names the timer until it
+   is deleted or fires. */
 int timer_add(struct timers *h, co_time now, co_time when, void *owner,
     uint64_t ticket, uint32_t *ret_id);
 

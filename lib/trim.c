@@ -18,9 +18,9 @@
  *	     yes: trims			     no: on_cpu = 1
  *	T4 on_cpu: HELD -> 0 (CAS)
  *
- * If T3 finds the wait unclaimed, P2 comes after T1 and finds HELD.  If P2 saw 0
- * the claim came before T1, T3 sees it, nothing is trimmed, and T4 either puts
- * back the 0 or fails because the runner has written its 1 over it.
+ * If T3 finds the wait unclaimed, P2 comes after T1 and finds HELD.  If P2 saw
+ * 0 the claim came before T1, T3 sees it, nothing is trimmed, and T4 either
+ * puts back the 0 or fails because the runner has written its 1 over it.
  */
 #include "trim.h"
 #include "park.h"

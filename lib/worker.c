@@ -34,13 +34,13 @@
  *
  * Which tasks to steal: those that have waited.  A thief looks twice, some
  * microseconds apart.  It leaves a worker alone that switches more than once in
- * a microsecond and has only a few waiting: these talk to each other, and on two
- * processors they would talk through a cache line that costs more than all they
- * do (buffered channel, four to four: 9 ns a message on one worker, 94 on two).
+ * a microsecond and has only a few waiting: these talk to each other, and on
+ * two processors they would talk through a cache line that costs more than all
+ * they do (buffered channel, four to four: 9 ns a message on one worker, 94 on two).
  */
 #include "sched.h"
 
-#include "park.h"
+#include "ticket.h"
 
 #include <stdlib.h>
 
@@ -438,7 +438,7 @@ nod_off(struct worker *w)
 	if (rt->nworkers > 1)
 		a_heavy_barrier();			/* S2 */
 	else
-		a_fence_seqcst();	/* all others have a fence of their own */
+		a_fence_seqcst();	/* all others have their own */
 	w->now = os_now();
 	if (likely(may_sleep(w))) {			/* S3 */
 		trim_cache(w);

@@ -63,7 +63,7 @@ struct worker {
 	int32_t turn_picks;		/* [owner] what budget starts from */
 	uint32_t turns;			/* [owner] */
 	bool go_native;			/* [owner] poll before the next task */
-	bool fine;			/* [owner; read by thieves] its tasks ran
+	bool fine;			/* [owner; read by all] its tasks ran
 					   shortly in the last turn */
 	struct task *prev;		/* [owner] whom it switched away from */
 	struct task *dead;		/* [owner] ended, still on its stack */
@@ -90,7 +90,7 @@ struct worker {
 	struct worker_stats stats;
 	/* Touched by others. */
 	uint32_t asleep cache_aligned;	/* [atomic] 1: in its reactor's poll,
-					   to be woken; who moves it to 0 wakes */
+					   to be woken; who makes it 0 wakes */
 	struct lock inbox_lock;		/* LOCK_INJECT */
 	struct tasklist inbox;		/* [inbox_lock] pinned, from others */
 	uint32_t inbox_count;		/* [atomic] */
@@ -121,13 +121,13 @@ struct runtime {
 					   kept by the slab's callers */
 	co_time tidy_at;		/* [atomic] next hooks.tidy; CO_FOREVER
 					   while somebody is at it */
-	uint64_t tidy_ticks;		/* [who tidies; read by anybody] picks of
+	uint64_t tidy_ticks;		/* [who tidies; read by all] picks of
 					   all workers, then */
 	struct slab_chunk *trim_next;	/* [who tidies] trim.c */
 	uint64_t trim_faults;		/* [who tidies] trim.c */
 	bool trim_again;		/* [who tidies] trim.c */
 	bool trim_more;			/* [who tidies; read by anybody] */
-	uint32_t forced;		/* [atomic] deadlocked: shields are off */
+	uint32_t forced;		/* [atomic] deadlock: shields are off */
 	uint32_t max_searching;		/* [const] */
 	size_t default_stack;		/* [const] */
 	unsigned flags;			/* [const] of co_options */

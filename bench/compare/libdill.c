@@ -220,7 +220,8 @@ skynet_question(void)
 	dill_bundle_wait(b, -1);
 	bench_result("skynet", (double)(bench_now() - start) / 1e9, "s");
 	bench_result("skynet_peak", bench_memory("VmHWM:") / 1e6, "MB");
-	bench_check(sum == bench.n * (bench.n - 1) / 2, "the sum of the leaves");
+	bench_check(sum == bench.n * (bench.n - 1) / 2,
+	    "the sum of the leaves");
 }
 
 static dill_coroutine void

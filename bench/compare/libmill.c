@@ -237,7 +237,8 @@ skynet_question(void)
 	sum = chr(c, long);
 	bench_result("skynet", (double)(bench_now() - start) / 1e9, "s");
 	bench_result("skynet_peak", bench_memory("VmHWM:") / 1e6, "MB");
-	bench_check(sum == bench.n * (bench.n - 1) / 2, "the sum of the leaves");
+	bench_check(sum == bench.n * (bench.n - 1) / 2,
+	    "the sum of the leaves");
 }
 
 static coroutine void

@@ -659,6 +659,17 @@ TEST(a_failure_in_the_root_scope_cancels_nobody)
 
 /* --- the process ends ------------------------------------------------------ */
 
+static bool exiting;
+
+/* Asked by the leak detector, which does not look into what was mapped: to it
+   all that coroutines hold is lost when the process exits among them. */
+int __lsan_is_turned_off(void);
+int
+__lsan_is_turned_off(void)
+{
+	return exiting;
+}
+
 static int
 call_exit(void *arg)
 {
@@ -749,6 +760,7 @@ TEST(the_process_may_exit_from_wherever_it_is)
 {
 	int i, n = (int)test_count(10, 100);
 
+	exiting = true;		/* in the children, which inherit it */
 	for (i = 0; i < n; i++) {
 		ck_assert_int_eq(test_child(run_to_exit, NULL).code, 23);
 		ck_assert_int_eq(test_child(exit_in_a_thread, NULL).code, 24);

@@ -74,13 +74,13 @@ static uint64_t clock_now;	/* [atomic] */
 static void
 make_op(struct history *h, struct op *op, uint8_t value, uint64_t *seed)
 {
-	uint64_t dice = test_below(seed, 20);
+	uint64_t dice = test_below(seed, 40);
 	int i;
 
 	*op = (struct op){ .n = 1 };
 	if (dice == 0)
 		op->close = true;
-	else if (dice < 8)
+	else if (dice < 16)
 		op->select = true;
 	if (op->select)
 		op->n = WAYS;
