@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * spawn.c - what does it cost to start a coroutine that does nothing, and to
- * wait for it: one at a time, and 1000 at once?
+ * wait for it: one at a time, and 1000 at once, without and with a value that
+ * is copied to each?
  *
  * -n: coroutines in all.
  */
@@ -61,11 +62,38 @@ spawn_1000(void)
 }
 
 static int
+given(long *value)
+{
+	return *value == 1 ? 0 : -1;
+}
+
+static void
+spawn_go(void)
+{
+	long i, rounds = bench.n / BATCH;
+	int64_t start = bench_now();
+	int k;
+
+	for (i = 0; i < rounds; i++) {
+		struct co_scope s;
+
+		co_scope(s) {
+			for (k = 0; k < BATCH; k++)
+				bench_check(co_go(given, 1L) == 0, "co_go");
+		}
+		bench_check(s.status == 0, "each got its value");
+	}
+	bench_result("spawn_go", (double)(bench_now() - start) /
+	    ((double)rounds * BATCH), "ns");
+}
+
+static int
 body(void *arg)
 {
 	(void)arg;
 	spawn_join();
 	spawn_1000();
+	spawn_go();
 	return 0;
 }
 

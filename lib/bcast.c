@@ -75,7 +75,7 @@ unlock_and_wake(struct bcast *b, struct woken *l)
 	co__sync_wake(l->first);
 }
 
-/* --- life ----------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------- */
 
 EXPORT void *
 co__bcast_new(size_t size, size_t align, size_t capacity, int policy)
@@ -135,7 +135,7 @@ co_bcast_unref(void *bcast)
 	release(b);
 }
 
-/* --- sending -------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------- */
 
 static char *
 value_at(const struct bcast *b, uint64_t n)
@@ -281,7 +281,7 @@ co_bcast_close(void *bcast)
 	return 0;
 }
 
-/* --- subscribing ---------------------------------------------------------- */
+/* --- subscribing --------------------------------------------------------- */
 
 EXPORT void *
 co__bcast_subscribe(void *bcast)
@@ -350,7 +350,7 @@ co_sub_unref(void *sub)
 	release(b);
 }
 
-/* --- receiving ------------------------------------------------------------ */
+/* --- receiving ----------------------------------------------------------- */
 
 /* Lock held.  How many were missed, -EPIPE, or -EAGAIN. */
 static int
@@ -394,7 +394,7 @@ co__sub_recv(void *sub, void *ret_value)
 	return code;
 }
 
-/* --- as a case of a select ------------------------------------------------ */
+/* --- as a case of a select ----------------------------------------------- */
 
 static struct sub *
 case_sub(const struct co_case *c)

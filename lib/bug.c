@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+void (*co__bug_where)(void);
+
 static void
 put(const char *s)
 {
@@ -35,6 +37,8 @@ co__bug(const char *what, const char *file, int line)
 	put(file);
 	put(":");
 	put(digits + i);
+	if (co__bug_where)
+		co__bug_where();
 	put("\n");
 	abort();
 }

@@ -15,6 +15,9 @@
 void co__bug(const char *what, const char *file, int line)
 	__attribute__((__noreturn__, __cold__));
 
+/* Set once, by who can say in which coroutine: adds it to the line. */
+extern void (*co__bug_where)(void);
+
 #define bug(what)	co__bug((what), __FILE__, __LINE__)
 #define bug_if(cond) \
 	do { if (unlikely(cond)) bug(#cond); } while (0)

@@ -479,7 +479,7 @@ chan_close(void *ch)
 	lock_drop(&c->lock, LOCK_CHAN);
 	for (w = woken.head; w; w = next) {
 		next = w->next;		/* w goes with the wake-up */
-		waiter_wake(w);
+		task_wake_late(w->task, w->index);	/* in their order */
 	}
 	return 0;
 }

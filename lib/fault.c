@@ -72,8 +72,30 @@ report(const struct stack *s, const void *sp)
 	(void)n;
 }
 
+static void
+where(void)
+{
+	const struct self *s = self_get();
+	const struct task *t = s && s->worker ? s->current : NULL;
+	struct text x = { .n = 0 };
+	ssize_t n;
+
+	if (!t)
+		return;
+	add(&x, " in coroutine ");
+	add_number(&x, t->id, 10);
+	if (t->u.run.ext->name[0]) {
+		add(&x, " \"");
+		add(&x, t->u.run.ext->name);
+		add(&x, "\"");
+	}
+	n = write(STDERR_FILENO, x.at, x.n);
+	(void)n;
+}
+
 int
 fault_install(void)
 {
+	co__bug_where = where;
 	return stack_fault_install(report);
 }

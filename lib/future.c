@@ -154,7 +154,7 @@ co__future_get(void *future, void *ret_value)
 	return code;
 }
 
-/* --- as a case of a select ------------------------------------------------ */
+/* --- as a case of a select ----------------------------------------------- */
 
 static int
 case_open(struct co_case *c)

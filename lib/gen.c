@@ -108,7 +108,7 @@ gen_main(void)
 	bug("an ended generator was resumed");
 }
 
-static int
+static noinline int
 begin(struct gen *g)
 {
 	g->stack = take_stack();
@@ -153,8 +153,16 @@ stack_leave(struct gen *g, struct task *t)
 }
 #endif
 
-/* Runs fn until it yields or ends. */
-static void
+static noinline void
+end(struct gen *g)
+{
+	context_drop(&g->ctx);
+	give_stack(g->stack);
+	g->stack = NULL;
+}
+
+/* Runs fn until it yields or ends.  Inlined, as alone.h says why. */
+static always_inline void
 resume(struct gen *g, struct task *t)
 {
 	g->state = RUNNING;
@@ -163,11 +171,8 @@ resume(struct gen *g, struct task *t)
 	stack_enter(g, t);
 	context_switch(&g->caller, &g->ctx);
 	stack_leave(g, t);
-	if (unlikely(g->state == ENDED)) {
-		context_drop(&g->ctx);
-		give_stack(g->stack);
-		g->stack = NULL;
-	}
+	if (unlikely(g->state == ENDED))
+		end(g);
 }
 
 EXPORT int
@@ -215,7 +220,9 @@ co__gen_yield(void *gen, const void *value)
 		return -EINVAL;			/* I2, I3 */
 	if (unlikely(g->freeing))
 		return -ECANCELED;
-	if (g->size)
+	if (likely(g->size == 8))
+		memcpy(g->out, value, 8);
+	else if (g->size)
 		memcpy(g->out, value, g->size);
 	g->state = SUSPENDED;
 	context_switch(&g->ctx, &g->caller);

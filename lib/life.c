@@ -107,6 +107,15 @@ bind_now(struct worker *w, struct task *t, const struct launch *l,
 	context_make(&t->u.run.ctx, s->lo, top, co__task_main);
 }
 
+/* Not a plain thread's, nor another runtime's. */
+static bool
+is_ours(const struct co_scope *s, const struct runtime *rt)
+{
+	const struct task *owner = s->co__owner;
+
+	return owner->kind == TASK_CORO && owner->worker->rt == rt;
+}
+
 /* Does a copied argument leave enough of the stack? */
 static bool
 value_fits(const struct task *t, const struct launch *l,
@@ -138,6 +147,8 @@ launch(const struct launch *l)
 			return code;
 		if (l->options->scope)
 			scope = l->options->scope;
+		if (!is_ours(scope, w->rt))
+			return -EINVAL;
 	}
 	t = task_new(w);
 	if (unlikely(!t))

@@ -401,6 +401,8 @@ reactor_waits(struct reactor *r)
 	if (found)
 		return true;
 	os_mutex_lock(&r->lock);
+	/* A poll that is back from the kernel may hold what it brought. */
+	found = a_load_acquire(&r->turn) != 0 && !r->waiting;
 	for (w = r->watches; w && !found; w = w->next)
 		found = co__fd_waited_for(w->f);
 	os_mutex_unlock(&r->lock);

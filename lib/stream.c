@@ -248,10 +248,11 @@ static size_t
 find(const struct half *h, size_t known, const void *d, size_t dn)
 {
 	size_t from = known >= dn ? known - dn + 1 : 0;
-	const char *start = h->buf + h->at, *hit;
+	const char *start, *hit;
 
-	if (held(h) < dn)
+	if (held(h) < dn || !h->buf)
 		return 0;
+	start = h->buf + h->at;
 	hit = memmem(start + from, held(h) - from, d, dn);
 	return hit ? (size_t)(hit - start) + dn : 0;
 }

@@ -145,7 +145,7 @@ co__watch_next(void *watch, void *ret_value, uint64_t *version)
 	return code < 0 ? code : 0;
 }
 
-/* --- as a case of a select: co__own[0] is where the version is ------------ */
+/* --- as a case of a select: co__own[0] is where the version is ----------- */
 
 static uint64_t *
 case_version(const struct co_case *c)

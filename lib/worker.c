@@ -36,7 +36,8 @@
  * microseconds apart.  It leaves a worker alone that switches more than once in
  * a microsecond and has only a few waiting: these talk to each other, and on
  * two processors they would talk through a cache line that costs more than all
- * they do (buffered channel, four to four: 9 ns a message on one worker, 94 on two).
+ * they do (buffered channel, four to four: 9 ns a message on one worker, 94 on
+ * two).
  */
 #include "sched.h"
 
@@ -52,7 +53,7 @@ enum {
 				   to come by: a guess, not measured */
 	STEAL_MOST = 256,
 	WATCH_MIN = 1000 * 1000,	/* ns */
-	WATCH_MAX = 10 * 1000 * 1000,
+	WATCH_MAX = 8 * 1000 * 1000,
 	DEPUTY_WATCH = 20 * 1000 * 1000,
 	DEEP_WATCH = 500 * 1000 * 1000
 };
@@ -275,8 +276,9 @@ serve_stuck(struct worker *w, struct worker *v)
 {
 	uint32_t ticks = a_load_relaxed(&v->runq.ticks);
 
-	if (a_load_relaxed(&v->asleep) || v->seen_ticks != ticks) {
-		v->seen_ticks = ticks;
+	if (a_load_relaxed(&v->asleep) ||
+	    a_load_relaxed(&v->seen_ticks) != ticks) {
+		a_store_relaxed(&v->seen_ticks, ticks);
 		return;
 	}
 	if (w->now >= a_load_relaxed(&v->timers.next))
@@ -357,17 +359,21 @@ hand_on_watch(struct worker *w)
 		worker_wake(&rt->workers[(word >> 1) - 1]);
 }
 
-/* in_vain: nobody woke w from its nap. */
+/* in_vain: nobody woke w from its nap.  A deputy that finds the watch left
+   takes the first of its two looks at once, and the second soon. */
 static void
 leave_watch(struct worker *w, int which, bool in_vain)
 {
-	if (which == 0)
+	struct runtime *rt = w->rt;
+	bool takes_over = which == 1 && a_load_acquire(&rt->watch[0]) == 0;
+
+	if (which == 0 || takes_over)
 		watch(w);
-	if (!in_vain)
+	if (takes_over || !in_vain)
 		w->watch_gap = WATCH_MIN;
 	else if (w->watch_gap < WATCH_MAX)
 		w->watch_gap *= 2;
-	a_xchg_seqcst(&w->rt->watch[which], 0);
+	a_xchg_seqcst(&rt->watch[which], 0);
 }
 
 /* How long w may sleep, ns; < 0: for ever. */

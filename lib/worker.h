@@ -94,7 +94,7 @@ struct worker {
 	struct lock inbox_lock;		/* LOCK_INJECT */
 	struct tasklist inbox;		/* [inbox_lock] pinned, from others */
 	uint32_t inbox_count;		/* [atomic] */
-	uint32_t seen_ticks;		/* [who watches] */
+	uint32_t seen_ticks;		/* [atomic; who watches] */
 	co_time seen_at;		/* [who watches] */
 };
 

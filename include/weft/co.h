@@ -141,7 +141,7 @@ int co_sleep_until(co_time when);
 co_time co_now(void);		/* reads the clock */
 
 bool co_inside(void);		/* is the caller a coroutine? */
-uint64_t co_id(void);		/* 1, 2, ... in a runtime; 0 outside */
+uint64_t co_id(void);		/* unique in a runtime, from 1; 0 outside */
 const char *co_name(void);	/* "" when it has none; until the next set */
 void co_set_name(const char *name);	/* copied; 31 bytes are kept */
 

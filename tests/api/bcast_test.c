@@ -26,7 +26,7 @@ wait_for(const int *n, int want)
 		co_yield();
 }
 
-/* --- what is promised of one after the other ------------------------------------ */
+/* --- what is promised of one after the other ----------------------------- */
 
 static int
 plain_main(void *arg)
@@ -168,7 +168,7 @@ TEST(without_subscriptions_values_are_gone)
 	run(2, alone_main, NULL);
 }
 
-/* --- everything to everybody ----------------------------------------------------- */
+/* --- everything to everybody --------------------------------------------- */
 
 struct flow {
 	co_bcast(long) b;
@@ -304,6 +304,7 @@ flows(int policy, int cancels)
 	    .senders = 3 };
 	size_t i;
 
+	(void)test_seed();	/* made before there are threads */
 	f.each = (int)test_count(cancels ? 200 : 2000, 100000);
 	FOR_WORKERS(w) {
 		for (i = 0; i < 4; i++) {
@@ -335,7 +336,7 @@ TEST(waits_that_fail_lose_nothing_of_what_is_counted)
 	flows(CO_BCAST_DROP, 1);
 }
 
-/* --- leaving ------------------------------------------------------------------------ */
+/* --- leaving ------------------------------------------------------------- */
 
 struct leave {
 	co_bcast(int) b;
@@ -477,7 +478,7 @@ TEST(closing_wakes_all)
 			run(w, close_main, NULL);
 }
 
-/* --- one subscription, several readers: each value to one of them -------------------- */
+/* --- one subscription, several readers: each value to one of them -------- */
 
 struct shared {
 	co_sub(int) s;
@@ -530,7 +531,7 @@ TEST(readers_of_one_subscription_share_its_values)
 		run(w, shared_main, NULL);
 }
 
-/* --- coming and going while values flow ------------------------------------------------ */
+/* --- coming and going while values flow ---------------------------------- */
 
 static int
 visitor(void *arg)
@@ -579,11 +580,12 @@ visits_main(void *arg)
 
 TEST(subscriptions_come_and_go)
 {
+	(void)test_seed();	/* made before there are threads */
 	FOR_WORKERS(w)
 		run(w, visits_main, NULL);
 }
 
-/* --- sizes ---------------------------------------------------------------------------- */
+/* --- sizes --------------------------------------------------------------- */
 
 struct empty {
 };

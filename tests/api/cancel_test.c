@@ -411,11 +411,7 @@ static int
 run_stuck(void *arg)
 {
 	struct stuck *k = arg;
-	char others[16];
 
-	/* Threads of a sanitizer are not of ours. */
-	snprintf(others, sizeof others, "%d", test_threads() - 1);
-	setenv("WEFT_IGNORE_THREADS", others, 0);
 	return -test_run(k->workers, k->fn, NULL);
 }
 

@@ -748,7 +748,8 @@ TEST(a_broken_invariant_is_named_with_its_place)
 	regex_t re;
 
 	ck_assert_int_eq(c.signal, SIGABRT);
-	ck_assert_int_eq(regcomp(&re, "^weft: bug: .+ at [^ ]*\\.[ch]:[0-9]+$",
+	ck_assert_int_eq(regcomp(&re, "^weft: bug: .+ at [^ ]*\\.[ch]:[0-9]+ "
+	    "in coroutine [0-9]+$",
 	    REG_EXTENDED | REG_NEWLINE | REG_NOSUB), 0);
 	ck_assert_msg(regexec(&re, c.err, 0, NULL, 0) == 0, "\"%s\"", c.err);
 	regfree(&re);

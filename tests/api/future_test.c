@@ -29,7 +29,7 @@ wait_for(const int *n, int want)
 		co_yield();
 }
 
-/* --- the outcome ------------------------------------------------------------ */
+/* --- the outcome --------------------------------------------------------- */
 
 static int
 outcome_main(void *arg)
@@ -79,7 +79,7 @@ TEST(no_future_is_an_error)
 	co_future_unref(NULL);
 }
 
-/* --- readers ---------------------------------------------------------------- */
+/* --- readers ------------------------------------------------------------- */
 
 struct readers {
 	co_future(long) f;
@@ -203,7 +203,7 @@ TEST(readers_run_in_the_order_in_which_they_came)
 	run(1, order_main, NULL);
 }
 
-/* --- many set: one wins ------------------------------------------------------- */
+/* --- many set: one wins -------------------------------------------------- */
 
 struct setters {
 	co_future(long) f;
@@ -259,7 +259,7 @@ TEST(one_of_many_setters_wins)
 			run(w, setters_main, NULL);
 }
 
-/* --- cancellation --------------------------------------------------------------- */
+/* --- cancellation -------------------------------------------------------- */
 
 static int
 cancelled_main(void *arg)
@@ -338,11 +338,12 @@ late_main(void *arg)
 
 TEST(deadlines_and_the_outcome_meet)
 {
+	(void)test_seed();	/* made before there are threads */
 	FOR_WORKERS(w)
 		run(w, late_main, NULL);
 }
 
-/* --- select ---------------------------------------------------------------------- */
+/* --- select -------------------------------------------------------------- */
 
 static int
 select_main(void *arg)
@@ -411,7 +412,7 @@ TEST(the_same_future_may_stand_in_two_cases)
 		run(w, same_twice_main, NULL);
 }
 
-/* --- life, sizes ------------------------------------------------------------------ */
+/* --- life, sizes --------------------------------------------------------- */
 
 static int
 last_ref(void *arg)

@@ -40,7 +40,7 @@ everywhere(co_fn *fn)
 		run(w, fn, NULL);
 }
 
-/* --- values ------------------------------------------------------------------- */
+/* --- values -------------------------------------------------------------- */
 
 static int
 count_to(co_gen(int) g, void *arg)
@@ -115,7 +115,7 @@ TEST(no_generator_is_an_error)
 	ck_assert_ptr_null(co_gen_new(int, none, NULL));
 }
 
-/* --- life ---------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------- */
 
 struct trace {
 	int begun, ended, code, again;
@@ -228,7 +228,7 @@ TEST(many_generators_at_once)
 	run(2, many_main, NULL);
 }
 
-/* --- what must not be ------------------------------------------------------------ */
+/* --- what must not be ---------------------------------------------------- */
 
 struct misuse {
 	int self_next, in_scope, child, outer, after;
@@ -302,7 +302,7 @@ TEST(yielding_from_elsewhere_is_an_error)
 	everywhere(misuse_main);
 }
 
-/* --- waiting inside ---------------------------------------------------------------- */
+/* --- waiting inside ------------------------------------------------------ */
 
 struct pipe {
 	chan(int) ch;
@@ -441,7 +441,7 @@ TEST(the_function_may_enter_scopes_and_leave_them)
 		run(w, scopes_main, NULL);
 }
 
-/* --- from hand to hand --------------------------------------------------------------- */
+/* --- from hand to hand --------------------------------------------------- */
 
 /* The way of a thread's rounding must not travel with the generator. */
 static int
@@ -575,7 +575,7 @@ TEST(generators_in_generators)
 	everywhere(walk_main);
 }
 
-/* --- sizes, the stack --------------------------------------------------------------- */
+/* --- sizes, the stack ---------------------------------------------------- */
 
 struct empty {
 };

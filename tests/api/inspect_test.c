@@ -80,18 +80,22 @@ dump_main(void *arg)
 {
 	chan(int) ch = chan_new(int, 0);
 	char *text = NULL, want[64];
+	struct co_scope s;
 	size_t size = 0;
 	FILE *to;
 	int i;
 
 	(void)arg;
 	ck_assert_int_eq(co_dump(NULL), -EINVAL);
-	for (i = 0; i < 3; i++)
-		ck_assert_int_eq(co_spawn(receiver, ch), 0);
-	ck_assert_int_eq(co_sleep(CO_MS(20)), 0);
 	to = open_memstream(&text, &size);
 	ck_assert_ptr_nonnull(to);
-	ck_assert_int_eq(co_dump(to), 0);
+	co_scope(s, .policy = CO_SUPERVISE) {
+		for (i = 0; i < 3; i++)
+			ck_assert_int_eq(co_spawn(receiver, ch), 0);
+		ck_assert_int_eq(co_sleep(CO_MS(20)), 0);
+		ck_assert_int_eq(co_dump(to), 0);
+		chan_close(ch);
+	}
 	fclose(to);
 	ck_assert_ptr_nonnull(strstr(text, "coroutine 1: running"));
 	ck_assert_ptr_nonnull(strstr(text, "\"a receiver\": waiting for "
@@ -100,7 +104,7 @@ dump_main(void *arg)
 	ck_assert_ptr_nonnull(strstr(text, want));
 	ck_assert_ptr_nonnull(strstr(text, "spawned by 1 in "));
 	free(text);
-	chan_close(ch);
+	chan_unref(ch);
 	return 0;
 }
 

@@ -99,7 +99,7 @@ TEST(no_watch_is_an_error)
 	co_watch_unref(w);
 }
 
-/* --- many readers, one writer or several ------------------------------------------- */
+/* --- many readers, one writer or several --------------------------------- */
 
 struct four {
 	long n, same, again, neg;	/* torn values show */
@@ -221,6 +221,7 @@ shows(int writers, bool cancels)
 {
 	struct show s = { .writers = writers, .cancels = cancels };
 
+	(void)test_seed();	/* made before there are threads */
 	s.each = (int)test_count(1000, 300000);
 	FOR_WORKERS(w)
 		run(w, show_main, &s);
@@ -238,7 +239,7 @@ TEST(waits_that_fail_change_nothing)
 	shows(4, true);
 }
 
-/* --- back and forth: no wake-up is lost ------------------------------------------------ */
+/* --- back and forth: no wake-up is lost ---------------------------------- */
 
 struct echo {
 	co_watch(long) there, back;
@@ -316,7 +317,7 @@ TEST(back_and_forth)
 		run(w, echo_main, NULL);
 }
 
-/* --- with other cases; sizes -------------------------------------------------------------- */
+/* --- with other cases; sizes --------------------------------------------- */
 
 static int
 select_main(void *arg)

@@ -101,14 +101,15 @@ static int
 watches(struct holder *h)
 {
 	co_watch(double) w = co_watch_new(double, 1);
-	co_watch(struct point) p = co_watch_new(struct point, { 1, 2 });
-	struct point v;
+	co_watch(struct point) p = co_watch_new(struct point,
+	    (struct point){ 1, 2 });
+	struct point v = { 5, 6 };
 	uint64_t version = 0;
 	double d = 0;
 	int n = 0;
 
 	h->w = w;
-	p = co_watch_new(struct point, (struct point){ 1, 2 });
+	co_watch_unref(co_watch_new(struct point, v));
 	n += co_watch_set(w, 1);
 	n += co_watch_set(p, (struct point){ 3, 4 });
 	n += co_watch_get(w, &d, &version);

@@ -4,20 +4,15 @@
  * and goes.
  *
  * The number of weft's own threads was read twice: once with the other
- * runtime's, once without.  And an event that a poll had brought, and not yet
- * turned into a runnable task, was on no list that the detector looked at.
+ * runtime's, once without.
  */
 #include "harness.h"
 
 #include <pthread.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <weft/chan.h>
-#include <weft/io.h>
 
 static chan(int) there, back;
-static int fds[2];
 
 static int
 echo(void *arg)
@@ -66,59 +61,4 @@ TEST(another_runtime_comes_and_goes)
 		chan_unref(there);
 		chan_unref(back);
 	}
-}
-
-static int
-bounce(void *arg)
-{
-	int i, n = *(int *)arg;
-	char c = 'x';
-
-	for (i = 0; i < n; i++)
-		if (co_write(fds[0], &c, 1) != 1 || co_read(fds[0], &c, 1) != 1)
-			return 1;
-	return 0;
-}
-
-static int
-run_bounce(void *arg)
-{
-	FOR_WORKERS(w)
-		if (w > 1 && w <= 4 && test_run(w, bounce, arg) != 0)
-			return 2;
-	return 0;
-}
-
-/* Echoes in a process: no thread of ours keeps the detector silent. */
-static int
-echo_process(void)
-{
-	int pair[2];
-	char c;
-
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	fds[0] = pair[0];
-	fds[1] = pair[1];
-	if (fork() != 0)
-		return close(pair[1]);
-	close(pair[0]);
-	while (read(pair[1], &c, 1) == 1)
-		if (write(pair[1], &c, 1) != 1)
-			break;
-	_exit(0);
-}
-
-static int
-bounce_off_process(void *arg)
-{
-	return echo_process() < 0 ? 3 : run_bounce(arg);
-}
-
-TEST(an_event_is_on_its_way)
-{
-	int n = (int)test_count(3000, 1000000);
-	struct test_child c = test_child(bounce_off_process, &n);
-
-	ck_assert_msg(c.code == 0, "exit %d, signal %d, \"%s\"", c.code,
-	    c.signal, c.err);
 }

@@ -9,14 +9,15 @@
  * if its operations can be put in an order in which
  *
  *	L1  none comes before one that had returned before it was called;
- *	L2  each does what a channel does of which nobody else makes use: a queue
- *	    of some capacity that is open or closed;
+ *	L2  each does what a channel does that nobody else makes use of: a
+ *	    queue of some capacity that is open or closed;
  *	L3  a value that goes through a channel without a buffer does so in a
  *	    send and a receive at the same place in the order, one of which was
  *	    allowed to wait;
- *	L4  who did not wait, by a try or co_otherwise, had no case that was ready
- *	    at its place in the order.  (That somebody waits at the other end of
- *	    a channel without a buffer shows in no order; this is not checked.)
+ *	L4  who did not wait, by a try or co_otherwise, had no case that was
+ *	    ready at its place in the order.  (That somebody waits at the other
+ *	    end of a channel without a buffer shows in no order; this is not
+ *	    checked.)
  *
  * An operation that ended by a deadline is left out: it has had no effect.
  *
@@ -69,7 +70,7 @@ struct history {
 
 static uint64_t clock_now;	/* [atomic] */
 
-/* --- making ------------------------------------------------------------------- */
+/* --- making -------------------------------------------------------------- */
 
 static void
 make_op(struct history *h, struct op *op, uint8_t value, uint64_t *seed)
@@ -109,7 +110,7 @@ make(struct history *h, uint64_t *seed)
 		make_op(h, &h->op[i], (uint8_t)(1 + i * WAYS), seed);
 }
 
-/* --- doing ---------------------------------------------------------------------- */
+/* --- doing --------------------------------------------------------------- */
 
 static int
 do_single(struct history *h, struct op *op)
@@ -238,7 +239,7 @@ closer(void *arg)
 	return 0;
 }
 
-/* One on each worker, as none of them yields; they start the others, for good. */
+/* One on each worker, as none of them yields; they start the others there. */
 static int
 start_some(void *arg)
 {
@@ -268,7 +269,7 @@ batch_main(void *arg)
 	return s.status;
 }
 
-/* --- checking --------------------------------------------------------------------- */
+/* --- checking ------------------------------------------------------------ */
 
 struct state {
 	uint8_t closed[CHANS], n[CHANS];
@@ -284,7 +285,7 @@ struct search {
 	uint64_t generation;
 	struct {
 		uint64_t key, generation;
-	} table[TABLE];		/* in vain; one that is overwritten costs time */
+	} table[TABLE];		/* in vain; what is overwritten costs time */
 };
 
 static bool
@@ -448,7 +449,7 @@ check(struct search *f, const struct history *h, int number)
 	ck_abort_msg("history %d is not linearizable", number);
 }
 
-/* --- all of it ---------------------------------------------------------------------- */
+/* --- all of it ----------------------------------------------------------- */
 
 static void
 run_batch(int workers, int n, uint64_t seed)
@@ -481,12 +482,12 @@ histories(int workers)
 		    test_seed() + i);
 }
 
-TEST(histories_on_two_workers_are_linearizable, .seconds = 120)
+TEST(histories_on_two_workers_are_linearizable, .seconds = 600)
 {
 	histories(2);
 }
 
-TEST(histories_on_four_workers_are_linearizable, .seconds = 120)
+TEST(histories_on_four_workers_are_linearizable, .seconds = 600)
 {
 	histories(4);
 }

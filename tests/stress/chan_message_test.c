@@ -48,7 +48,7 @@ struct flow {
 	uint64_t *seen[CHANS][MOST];	/* [atomic] bits */
 };
 
-/* --- producers ------------------------------------------------------------------ */
+/* --- producers ----------------------------------------------------------- */
 
 /* Little time: from none at all to about what a wake-up takes. */
 static co_time
@@ -131,7 +131,7 @@ produce(void *arg)
 	return 0;
 }
 
-/* --- consumers ------------------------------------------------------------------ */
+/* --- consumers ----------------------------------------------------------- */
 
 struct consumer {
 	struct flow *f;
@@ -255,7 +255,7 @@ consume_any(void *arg)
 	return 0;
 }
 
-/* --- all of them ----------------------------------------------------------------- */
+/* --- all of them --------------------------------------------------------- */
 
 static void *
 produce_thread(void *arg)
@@ -398,6 +398,7 @@ flow(int workers, struct flow f)
 	size_t words = f.each / 64 + 1;
 	int k, p;
 
+	(void)test_seed();	/* made before there are threads */
 	for (k = 0; k < CHANS; k++) {
 		f.ch[k] = chan_new(struct message, f.caps[k]);
 		for (p = 0; p < MOST; p++)
@@ -419,7 +420,7 @@ each_of(int producers, uint64_t few, uint64_t many)
 	return (uint32_t)(test_count(few, many) / (uint64_t)producers);
 }
 
-TEST(coroutines_to_coroutines, .seconds = 120)
+TEST(coroutines_to_coroutines, .seconds = 600)
 {
 	struct flow f = { .caps = { 0, 1, 16 }, .coros = 6, .consumers = 4 };
 
@@ -428,7 +429,7 @@ TEST(coroutines_to_coroutines, .seconds = 120)
 		flow(w, f);
 }
 
-TEST(the_same_without_limits_and_without_room, .seconds = 120)
+TEST(the_same_without_limits_and_without_room, .seconds = 600)
 {
 	struct flow f = { .caps = { CHAN_UNBOUNDED, 2, CHAN_UNBOUNDED },
 	    .coros = 6, .consumers = 4 };
@@ -441,7 +442,7 @@ TEST(the_same_without_limits_and_without_room, .seconds = 120)
 	}
 }
 
-TEST(half_of_the_waits_are_cancelled, .seconds = 120)
+TEST(half_of_the_waits_are_cancelled, .seconds = 600)
 {
 	struct flow f = { .caps = { 0, 1, 3 }, .coros = 6, .consumers = 4,
 	    .cancels = 4 };
@@ -451,7 +452,7 @@ TEST(half_of_the_waits_are_cancelled, .seconds = 120)
 		flow(w, f);
 }
 
-TEST(threads_among_them_and_waits_that_are_cancelled, .seconds = 120)
+TEST(threads_among_them_and_waits_that_are_cancelled, .seconds = 600)
 {
 	struct flow f = { .caps = { 0, 1, 1024 }, .coros = 4, .threads = 3,
 	    .consumers = 3, .eaters = 2, .cancels = 2 };
@@ -462,7 +463,7 @@ TEST(threads_among_them_and_waits_that_are_cancelled, .seconds = 120)
 }
 
 /* Sent with 0: received once.  -EPIPE: never received. */
-TEST(a_close_cuts_in, .seconds = 120)
+TEST(a_close_cuts_in, .seconds = 600)
 {
 	struct flow f = { .caps = { 0, 1, 5 }, .coros = 5, .threads = 1,
 	    .consumers = 2, .cut = true };

@@ -108,7 +108,7 @@ struct program {
 	int events;
 };
 
-/* --- telling ------------------------------------------------------------------ */
+/* --- telling ------------------------------------------------------------- */
 
 static void
 print_op(const struct op *op)
@@ -171,7 +171,7 @@ note(struct program *p, int who, char what, const struct op *op)
 	    .op = op };
 }
 
-/* --- the model ------------------------------------------------------------------ */
+/* --- the model ----------------------------------------------------------- */
 
 static const struct op *
 op_of(const struct coro *c)
@@ -398,7 +398,7 @@ returned(struct program *p, int who, struct outcome got)
 	p->coro[who].state = IDLE;
 }
 
-/* --- closing and cancelling ----------------------------------------------------- */
+/* --- closing and cancelling ---------------------------------------------- */
 
 /* Whether a waiter received or sent when both were possible, is open. */
 static void
@@ -440,7 +440,7 @@ cancel_one(struct program *p, int target)
 	co_cancel(&p->coro[target].scope);
 }
 
-/* --- doing it ---------------------------------------------------------------------- */
+/* --- doing it ------------------------------------------------------------ */
 
 static struct outcome
 do_single(struct program *p, const struct op *op)
@@ -537,7 +537,7 @@ run_coro(void *arg)
 	return 0;
 }
 
-/* --- making it ---------------------------------------------------------------------- */
+/* --- making it ----------------------------------------------------------- */
 
 static bool
 stands_already(const struct op *op, const struct way *w)
@@ -631,7 +631,7 @@ make(struct program *p)
 	}
 }
 
-/* --- all that may run has run --------------------------------------------------------- */
+/* --- all that may run has run -------------------------------------------- */
 
 static void
 wait_until_quiet(struct program *p)

@@ -367,7 +367,7 @@ churn_once(void *arg)
 static int
 churn(void *arg)
 {
-	int n = (int)test_count(60, 20000), i, code;
+	int n = (int)test_count(120, 20000), i, code;
 	int64_t warm = 0, now;
 	struct co_scope s;
 
@@ -380,10 +380,10 @@ churn(void *arg)
 		if (code != 0 || s.status != 0)
 			return 1;
 		now = resident();
-		if (i == n / 3)
+		if (i == n * 2 / 3)
 			warm = now;
 		/* What each worker keeps at hand comes and goes. */
-		if (i > n / 3 && now > warm + (4 << 20) +
+		if (i > n * 2 / 3 && now > warm + (4 << 20) +
 		    ((int64_t)(intptr_t)arg << 20) && !SANITIZED)
 			return 2;
 	}
