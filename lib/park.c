@@ -6,7 +6,7 @@
  *
  * A cancellation and a park cross like this; neither may miss the other:
  *
- *	wait_begin, wait_park_raw	end_tree in scope.c
+ *	wait_begin, wait_park_raw	end_tree in scope_end.c
  *	P1 park = ticket (odd)		C1 ended = code
  *	P2 a_light_barrier()		C2 a_heavy_barrier()
  *	P3 ended ?			C3 park odd ?
