@@ -289,6 +289,7 @@ build(struct runtime *rt)
 		rt->max_searching = (uint32_t)os_cpus() / 2;
 	if (rt->max_searching == 0)
 		rt->max_searching = 1;
+	rt->spin_time = os_cpus() > 1 ? SPIN_TIME : 0;
 	return code;
 }
 

@@ -46,8 +46,7 @@
 #include <stdlib.h>
 
 enum {
-	SPIN_TIME = 40 * 1000,	/* ns of searching before sleep: about what it
-				   costs to be woken */
+	SPIN_POLL = 5 * 1000,	/* ns between looks at the own loop */
 	LOOK_GAP = 10 * 1000,	/* ns between two looks at a backlog */
 	LONE_GAP = 20 * 1000,	/* ns that a lone task may wait for its worker
 				   to come by: a guess, not measured */
@@ -235,7 +234,33 @@ search_round(struct worker *w, co_time now)
 	return false;
 }
 
-/* One of few: true when there is something to run. */
+/* Has the own loop something?  A searcher is no worse a listener for it. */
+static bool
+poll_own(struct worker *w, co_time now)
+{
+	if (now - w->polled < SPIN_POLL)
+		return false;
+	w->polled = now;
+	return w->rt->reactor->poll(w->reactor, 0) > 0 &&
+	    a_load_relaxed(&w->runq.waiting) != 0;
+}
+
+/* Is it worth while to go on?  Only who works makes work for others. */
+static bool
+search_on(struct worker *w, co_time now)
+{
+	struct runtime *rt = w->rt;
+
+	return !a_load_relaxed(&rt->over) &&
+	    now < a_load_relaxed(&w->timers.next) &&
+	    a_load_relaxed(&rt->asleep_count) +
+	    a_load_relaxed(&rt->searching) < rt->nworkers;
+}
+
+/*
+ * One of few: true when there is something to run.  Where all workers share one
+ * processor nobody spins: two looks then come from two searches.
+ */
 static bool
 search(struct worker *w)
 {
@@ -250,17 +275,15 @@ search(struct worker *w)
 		a_add_seqcst(&rt->searching, -1u);
 		return sched_take_inbound(w);
 	}
-	for (i = 0; i < (int)rt->nworkers; i++)
+	for (i = 0; i < (int)rt->nworkers && rt->spin_time; i++)
 		w->looks[i].at = 0;
 	start = now = os_now();
 	do {
-		found = search_round(w, now);
-		for (i = 0; i < 16 && !found; i++)
+		found = search_round(w, now) || poll_own(w, now);
+		for (i = 0; i < 16 && !found && rt->spin_time; i++)
 			a_pause();
 		now = os_now();
-	} while (!found && now - start < SPIN_TIME &&
-	    !a_load_relaxed(&rt->over) &&
-	    now < a_load_relaxed(&w->timers.next));
+	} while (!found && now - start < rt->spin_time && search_on(w, now));
 	w->now = now;
 	if (a_add_seqcst(&rt->searching, -1u) == 1 && found &&
 	    backlog_anywhere(w))

@@ -40,7 +40,12 @@ struct hooks {
 	co_time (*tidy)(struct worker *w);
 };
 
-enum { WORKERS_MAX = 1024, TURN_PICKS = 64, WATCHES = 2 };
+enum {
+	WORKERS_MAX = 1024,
+	TURN_PICKS = 64,
+	WATCHES = 2,
+	SPIN_TIME = 40 * 1000	/* ns: about what it costs to be woken */
+};
 
 struct look {			/* what a thief saw of a victim */
 	co_time at;		/* of the first of two looks; 0: none */
@@ -129,6 +134,7 @@ struct runtime {
 	bool trim_more;			/* [who tidies; read by anybody] */
 	uint32_t forced;		/* [atomic] deadlock: shields are off */
 	uint32_t max_searching;		/* [const] */
+	co_time spin_time;		/* [const] of a search before sleep */
 	size_t default_stack;		/* [const] */
 	unsigned flags;			/* [const] of co_options */
 	int blocking_threads;		/* [const] */
