@@ -3,12 +3,16 @@
  * fault.c - names the coroutine that overflowed its stack.
  *
  * Layer 10.  Runs in a signal handler, on the alternate stack: no stdio, no
- * allocation; dladdr is left out, as it may take the loader's lock.
+ * allocation; no dladdr, which may take the loader's lock: _dl_find_object of
+ * newer C libraries is made for this.
  */
 #include "fault.h"
 #include "stack.h"
 #include "task.h"
 
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
 #include <unistd.h>
 
 struct text {
@@ -37,6 +41,36 @@ add_number(struct text *t, uint64_t n, unsigned base)
 	add(t, digits + i);
 }
 
+#if defined __GLIBC__ && __GLIBC_PREREQ(2, 35)
+/* As addr2line wants it: file+0xoffset. */
+static void
+add_place(struct text *t, void *at)
+{
+	struct dl_find_object o;
+	const char *name, *slash;
+
+	if (_dl_find_object(at, &o) < 0 || !o.dlfo_link_map) {
+		add(t, "0x");
+		add_number(t, (uintptr_t)at, 16);
+		return;
+	}
+	name = o.dlfo_link_map->l_name;
+	if (!*name)
+		name = program_invocation_short_name;
+	slash = strrchr(name, '/');
+	add(t, slash ? slash + 1 : name);
+	add(t, "+0x");
+	add_number(t, (uintptr_t)at - o.dlfo_link_map->l_addr, 16);
+}
+#else
+static void
+add_place(struct text *t, void *at)
+{
+	add(t, "0x");
+	add_number(t, (uintptr_t)at, 16);
+}
+#endif
+
 static void
 report(const struct stack *s, const void *sp)
 {
@@ -62,8 +96,8 @@ report(const struct stack *s, const void *sp)
 	add(&x, "), sp 0x");
 	add_number(&x, (uintptr_t)sp, 16);
 	if (e && e->site) {
-		add(&x, ", spawned at 0x");
-		add_number(&x, (uintptr_t)e->site, 16);
+		add(&x, ", spawned at ");
+		add_place(&x, e->site);
 		add(&x, " by ");
 		add_number(&x, e->parent, 10);
 	}
