@@ -406,7 +406,7 @@ close_one(struct program *p, int who, int ch)
 {
 	struct model_chan *m = &p->model[ch];
 	struct outcome want = { .status = -EPIPE };
-	int code, waiter, was = m->closed ? -EPIPE : 0;
+	int code, waiter, was;
 
 	settle(p);
 	if (ch == CHANS) {
@@ -414,6 +414,7 @@ close_one(struct program *p, int who, int ch)
 			wrong(p, who, "closes no channel");
 		return;
 	}
+	was = m->closed ? -EPIPE : 0;
 	m->closed = true;
 	while (m->q[RECV].n > 0 || m->q[SEND].n > 0) {
 		waiter = m->q[m->q[RECV].n > 0 ? RECV : SEND].at[0].who;
