@@ -6,6 +6,7 @@
  * lock.
  */
 #include "bug.h"
+#include "atomic.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ put(const char *s)
 void
 co__bug(const char *what, const char *file, int line)
 {
+	void (*where)(void);
 	char digits[16];
 	int i = sizeof digits;
 
@@ -37,8 +39,9 @@ co__bug(const char *what, const char *file, int line)
 	put(file);
 	put(":");
 	put(digits + i);
-	if (co__bug_where)
-		co__bug_where();
+	where = a_load_relaxed(&co__bug_where);
+	if (where)
+		where();
 	put("\n");
 	abort();
 }

@@ -130,6 +130,6 @@ where(void)
 int
 fault_install(void)
 {
-	co__bug_where = where;
+	a_store_relaxed(&co__bug_where, where);
 	return stack_fault_install(report);
 }

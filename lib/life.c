@@ -6,13 +6,15 @@
  * gets a stack; when it ends and what runs next has not begun either, that one
  * gets this stack, warm as it is, without a switch.
  *
- * Only what must be kept on the task's stack from the start (a copied argument,
- * a name, inherited locals) makes the spawn get the stack at once.
+ * Only what must be kept on the task's stack from the start (a large copied
+ * argument, a name, inherited locals) makes the spawn get the stack at once.
  */
 #include "join.h"
 #include "local.h"
 #include "sched.h"
 #include "scope.h"
+
+#include <stdlib.h>
 
 struct launch {
 	co_fn *fn;
@@ -126,6 +128,37 @@ value_fits(const struct task *t, const struct launch *l,
 	return l->size <= stack / 2 && l->align <= 4096;
 }
 
+/* A small value need not have its stack at once: see task_has_value. */
+static bool
+value_waits(const struct launch *l, const struct locals *locals)
+{
+	return l->value && l->size <= TASK_VALUE && l->align <= 16 && !locals;
+}
+
+static int
+keep_value(struct task *t, const struct launch *l)
+{
+	void *to = &t->u.begin.arg;
+
+	if (l->size > sizeof t->u.begin.arg) {
+		to = chaos_fail() ? NULL : malloc(l->size);
+		if (!to)
+			return -ENOMEM;
+		t->u.begin.arg = to;
+	}
+	memcpy(to, l->value, l->size);
+	t->handle = (struct co_task *)(l->size << 1 | 1);
+	return 0;
+}
+
+static void
+drop_value(struct task *t)
+{
+	if (task_has_value(t) && task_value_size(t) > sizeof t->u.begin.arg)
+		free(t->u.begin.arg);
+	t->handle = NULL;
+}
+
 static noinline int
 launch(const struct launch *l)
 {
@@ -134,6 +167,7 @@ launch(const struct launch *l)
 	struct task *t, *parent;
 	struct co_scope *scope;
 	struct locals *locals;
+	bool late;
 	int code;
 
 	if (unlikely(!s || !s->worker || !s->current || !l->fn))
@@ -171,14 +205,18 @@ launch(const struct launch *l)
 	t->handle = l->handle;
 	if (l->handle)
 		join_begin(l->handle, t);
-	code = scope_add(scope, t);
+	locals = parent->u.run.ext->locals;
+	late = value_waits(l, locals);
+	code = late ? keep_value(t, l) : 0;
+	if (likely(code == 0))
+		code = scope_add(scope, t);
 	if (unlikely(code < 0)) {
+		drop_value(t);
 		stack_unreserve_cached(&w->stacks, stack_size_of(t));
 		task_free(w, t);
 		return code;
 	}
-	locals = parent->u.run.ext->locals;
-	if (unlikely(l->value || locals || (l->options && l->options->name)))
+	if ((l->value && !late) || locals || (l->options && l->options->name))
 		bind_now(w, t, l, locals);
 	stat_add(w, spawned, 1);
 	sched_start(w, t);
@@ -299,7 +337,7 @@ can_take_over(const struct worker *w, const struct task *t,
 
 	return REUSE_STACK && to && !to->bound && to->size_code == 0 &&
 	    s->size == w->rt->default_stack &&
-	    !(arg >= s->lo && arg < s->hi);	/* a copied argument */
+	    !(arg >= s->lo && arg < (char *)t->u.run.ext);	/* large */
 }
 
 static always_inline struct task *

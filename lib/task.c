@@ -10,6 +10,8 @@
  */
 #include "worker.h"
 
+#include <stdlib.h>
+
 enum { CHUNK = 64 * 1024, KEEP = 4096, BATCH = 2048 };
 
 struct slab_chunk {
@@ -145,6 +147,21 @@ task_each(struct runtime *rt, void (*fn)(struct task *, void *), void *arg)
 	task_each_some(rt, NULL, UINT32_MAX, fn, arg);
 }
 
+static void
+take_value(struct task *t, struct task_ext *e)
+{
+	size_t size = task_value_size(t);
+
+	if (size <= sizeof t->u.begin.arg) {
+		memcpy(e->value, &t->u.begin.arg, size);
+	} else {
+		memcpy(e->value, t->u.begin.arg, size);
+		free(t->u.begin.arg);
+	}
+	e->arg = e->value;
+	t->handle = NULL;
+}
+
 /* FRAME: hi | struct task_ext | the coroutine's first frame | ... lo */
 void
 task_rebind(struct worker *w, struct task *t, struct stack *s)
@@ -155,6 +172,8 @@ task_rebind(struct worker *w, struct task *t, struct stack *s)
 	e->stack = s;
 	e->fn = t->u.begin.fn;
 	e->arg = t->u.begin.arg;
+	if (unlikely(task_has_value(t)))
+		take_value(t, e);
 	e->site = t->u.begin.site;
 	e->parent = t->u.begin.parent;
 	e->wait_obj = NULL;

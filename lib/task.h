@@ -64,7 +64,7 @@ enum wait_reason {
 
 enum task_kind { TASK_CORO, TASK_FOREIGN };
 
-enum { TASK_NAME = 32 };
+enum { TASK_NAME = 32, TASK_VALUE = 64 };
 
 /*
  * What only a task that has a stack needs: at the top of that stack.  For a
@@ -82,6 +82,7 @@ struct task_ext {
 	uint64_t trimmed;	/* [trim.c] the wait it was trimmed in */
 	uint32_t wait_reason;	/* [task] enum wait_reason */
 	char name[TASK_NAME];	/* [task] "" when none */
+	_Alignas(16) char value[TASK_VALUE];	/* [task] what co_go copied */
 };
 
 struct task {
@@ -124,6 +125,23 @@ struct task {
 	uint64_t small;			/* [who makes it] */
 	};
 };
+
+/*
+ * A small value of co_go waits for the stack that it is to be copied to: up to
+ * a pointer's size in begin.arg itself, else in memory that begin.arg points
+ * to.  Meanwhile `handle`, which such a task has no use for, says so.
+ */
+static inline bool
+task_has_value(const struct task *t)
+{
+	return (uintptr_t)t->handle & 1;
+}
+
+static inline size_t
+task_value_size(const struct task *t)
+{
+	return (uintptr_t)t->handle >> 1;
+}
 
 /* 16 sizes to each power of two, from 16 KiB on: n is 1 ... 255. */
 static inline size_t

@@ -2,8 +2,8 @@
 /*
  * libdill.c - libdill 2.x: one thread, unbuffered channels only.
  *
- * Parked and sleepers run with the stack guards of the library as it was
- * built; with guards it stops at some 32,750 coroutines, and says so.
+ * As it is built by default each stack has a guard page, and there is an end at
+ * some 32,750 coroutines: parked, sleepers and skynet say so.
  */
 #define DILL_DISABLE_RAW_NAMES
 #include <libdill.h>
@@ -194,7 +194,7 @@ skynet(int out, long number, long size)
 	b = dill_bundle();
 	for (i = 0; i < 10; i++)
 		bench_check(dill_bundle_go(b, skynet(c[1], number +
-		    i * (size / 10), size / 10)) == 0, "go");
+		    i * (size / 10), size / 10)) == 0, "no more coroutines");
 	for (i = 0; i < 10; i++) {
 		bench_check(dill_chrecv(c[0], &v, sizeof v, -1) == 0,
 		    "chrecv");
@@ -272,9 +272,11 @@ sleepers_question(void)
 	int b = dill_bundle();
 	long i;
 
-	for (i = 0; i < bench.n; i++)
-		bench_check(dill_bundle_go(b, sleeper(i)) == 0,
-		    strerror(errno));
+	for (i = 0; i < bench.n; i++) {
+		int code = dill_bundle_go(b, sleeper(i));
+
+		bench_check(code == 0, strerror(errno));
+	}
 	dill_bundle_wait(b, -1);
 	bench_result("sleepers", bench_cpu() - cpu, "s");
 	bench_result("sleepers_wall", (double)(bench_now() - start) / 1e9,
