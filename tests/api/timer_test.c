@@ -50,17 +50,18 @@ busy_for(co_time duration)
 
 struct sleeper {
 	co_time when;
-	int number;
+	int number;	/* in the order of going to sleep */
 };
 
 static struct sleeper *woke;	/* in the order of waking; one worker */
-static int n_woke;
+static int n_woke, n_asleep;
 
 static int
 sleep_until(void *arg)
 {
 	struct sleeper *s = arg;
 
+	s->number = n_asleep++;
 	test_result(co_sleep_until(s->when), 0);
 	woke[n_woke++] = *s;
 	return 0;
@@ -79,11 +80,10 @@ sleep_in_order(void *arg)
 	woke = calloc((size_t)n, sizeof *woke);
 	ck_assert_ptr_nonnull(all);
 	ck_assert_ptr_nonnull(woke);
-	n_woke = 0;
+	n_woke = n_asleep = 0;
 	start = co_now() + CO_MS(200) * test_slow();
 	co_scope(s) {
 		for (i = 0; i < n; i++) {
-			all[i].number = i;
 			all[i].when = start + (co_time)test_below(&seed,
 			    (uint64_t)span);
 			if (i % 2)	/* the same as the one before */
