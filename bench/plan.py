@@ -56,7 +56,7 @@ TITLES = {
     "yield": "co_yield through the scheduler",
     "spawn_join": "spawn and join an empty coroutine",
     "spawn_1000": "spawn 1000, run them all, each",
-    "spawn_go": "the same with co_go, each with a value",
+    "spawn_go": "spawn 1000 by co_go, each with a value",
     "suspend_1": "a wait under 1 call",
     "suspend_10": "a wait under 10 calls",
     "suspend_100": "a wait under 100 calls",
@@ -74,10 +74,10 @@ TITLES = {
     "sleepers": "100,000 sleepers x 10 naps, processor time",
     "sleepers_wall": "100,000 sleepers x 10 naps, time that passed",
     "wake": "wake by a plain thread, of a runtime asleep",
-    "wake_p99": "the same, 99th percentile",
+    "wake_p99": "wake by a plain thread, 99th percentile",
     "steal": "computing on two workers against one",
     "blocking": "a job on the blocking pool, one after the other",
-    "blocking_many": "the same, 16 at once",
+    "blocking_many": "a job on the blocking pool, 16 at once",
 }
 for size, name in (("_10k", "10,000"), ("_100k", "100,000"),
                    ("_1m", "1,000,000")):

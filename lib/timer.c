@@ -5,7 +5,7 @@
  * Layer 4.  Invariants, with h->lock free, for each heap x of the two:
  *
  *	I1  x.at[i] is not later than any of x.at[4i+1 .. 4i+4].
- *	I2  node[x.at[i].node].pos == i, for all i < count.
+ *	I2  pos[x.at[i].node] == i, for all i < count.
  *	I3  next is the earlier of the two tops, or CO_FOREVER; wake likewise,
  *	    but the coarse heap's top counts TIMER_SLACK later.
  *
@@ -38,7 +38,7 @@ static void
 place(struct timers *h, struct timer_heap *x, uint32_t i, struct timer_entry e)
 {
 	x->at[i] = e;
-	h->node[e.node].pos = i;
+	h->pos[e.node] = i;
 }
 
 static void
@@ -108,7 +108,7 @@ take_out(struct timers *h, struct timer_heap *x, uint32_t i)
 			sift_down(h, x, i, last);
 	}
 	h->node[id].armed = 0;
-	h->node[id].pos = h->free;
+	h->pos[id] = h->free;
 	h->free = id;
 }
 
@@ -117,18 +117,30 @@ grow_nodes(struct timers *h)
 {
 	uint32_t room = h->room ? h->room * 2 : 64, i;
 	struct timer_node *node;
+	uint32_t *pos;
 
 	node = chaos_fail() ? NULL : realloc(h->node, room * sizeof *node);
 	if (!node)
 		return -ENOMEM;
 	h->node = node;
+	pos = chaos_fail() ? NULL : realloc(h->pos, room * sizeof *pos);
+	if (!pos)
+		return -ENOMEM;
+	h->pos = pos;
 	for (i = h->room; i < room; i++) {
 		node[i].armed = 0;
-		node[i].pos = i + 1 < room ? i + 1 : NONE;
+		pos[i] = i + 1 < room ? i + 1 : NONE;
 	}
 	h->free = h->room;	/* called when there was none */
 	h->room = room;
 	return 0;
+}
+
+static void
+free_heap(struct timer_heap *x)
+{
+	if (x->at)
+		free(x->at - (CHILDREN - 1));
 }
 
 static int
@@ -137,9 +149,14 @@ grow_heap(struct timer_heap *x)
 	uint32_t room = x->room ? x->room * 2 : 64;
 	struct timer_entry *at;
 
-	at = chaos_fail() ? NULL : realloc(x->at, room * sizeof *at);
+	at = chaos_fail() ? NULL : aligned_alloc(CACHE_LINE,
+	    (room + CHILDREN) * sizeof *at);
 	if (!at)
 		return -ENOMEM;
+	at += CHILDREN - 1;
+	if (x->count)
+		memcpy(at, x->at, x->count * sizeof *at);
+	free_heap(x);
 	x->at = at;
 	x->room = room;
 	return 0;
@@ -159,8 +176,9 @@ timers_fini(struct timers *h)
 	int i;
 
 	for (i = 0; i < TIMER_HEAPS; i++)
-		free(h->heap[i].at);
+		free_heap(&h->heap[i]);
 	free(h->node);
+	free(h->pos);
 }
 
 int
@@ -181,7 +199,7 @@ timer_add(struct timers *h, co_time now, co_time when, void *owner,
 	if (likely(code == 0)) {
 		e = (struct timer_entry){ when, h->seq++, h->free };
 		n = &h->node[e.node];
-		h->free = n->pos;
+		h->free = h->pos[e.node];
 		n->owner = owner;
 		n->ticket = ticket;
 		n->armed = 1 + coarse;
@@ -203,7 +221,7 @@ timer_del(struct timers *h, uint32_t id, const void *owner, uint64_t ticket)
 	n = &h->node[id];
 	armed = n->armed && n->owner == owner && n->ticket == ticket;
 	if (armed) {
-		take_out(h, &h->heap[n->armed - 1], n->pos);
+		take_out(h, &h->heap[n->armed - 1], h->pos[id]);
 		note_next(h);
 	}
 	lock_drop(&h->lock, LOCK_TIMER);

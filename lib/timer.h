@@ -16,9 +16,8 @@ struct timer_entry {		/* in heap order by (when, seq) */
 	uint32_t node;
 };
 
-struct timer_node {		/* dense, apart from the tasks: a sift touches
-				   these and not a stack each */
-	uint32_t pos;		/* in the heap, or the next free node */
+struct timer_node {		/* what an entry stands for; `pos` beside it says
+				   where the entry is */
 	uint32_t armed;		/* 0: no; else 1 + which heap */
 	void *owner;		/* struct task, or struct co_scope */
 	uint64_t ticket;	/* of the task's wait; 0: a scope */
@@ -26,7 +25,8 @@ struct timer_node {		/* dense, apart from the tasks: a sift touches
 
 struct timer_heap {
 	uint32_t count, room;	/* [lock] */
-	struct timer_entry *at;	/* [lock] */
+	struct timer_entry *at;	/* [lock] at[1] begins a cache line, and so do
+				   the four children of each entry */
 };
 
 /*
@@ -49,6 +49,9 @@ struct timers {
 	uint32_t room, seq, free;	/* [lock] */
 	struct timer_heap heap[TIMER_HEAPS];	/* [lock] */
 	struct timer_node *node;	/* [lock] */
+	uint32_t *pos;		/* [lock] of each node: in its heap, or the next
+				   free node.  Apart and dense: a sift writes
+				   one of them at each level */
 };
 
 void timers_init(struct timers *h);

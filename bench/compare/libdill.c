@@ -242,9 +242,11 @@ parked_question(void)
 	long i;
 
 	bench_check(dill_chmake(c) == 0, "chmake");
-	for (i = 0; i < bench.n; i++)
-		bench_check(dill_bundle_go(b, waiter(c[0])) == 0,
-		    strerror(errno));
+	for (i = 0; i < bench.n; i++) {
+		int code = dill_bundle_go(b, waiter(c[0]));
+
+		bench_check(code == 0, strerror(errno));
+	}
 	bench_check(ran == bench.n, "all started");
 	peer_each("parked_create", start, bench.n);
 	bench_result("parked_rss", (bench_memory("VmRSS:") - rss) / bench.n,

@@ -146,6 +146,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	bench_begin(argc - 2, argv + 2, 1000, 100);
+	bench.name = argv[0];
 	c = calloc((size_t)bench.k, sizeof *c);
 	ep = epoll_create1(0);
 	bench_check(c && ep >= 0, "memory");

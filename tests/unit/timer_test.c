@@ -50,7 +50,7 @@ check_one(int which)
 		const struct timer_entry *up = &x->at[i ? (i - 1) / 4 : 0];
 
 		ck_assert(up->when <= e->when);
-		ck_assert_uint_eq(heap.node[e->node].pos, i);
+		ck_assert_uint_eq(heap.pos[e->node], i);
 		ck_assert_uint_eq(heap.node[e->node].armed,
 		    1 + (uint32_t)which);
 	}
