@@ -2,23 +2,24 @@
 """report.py - the results as a table of tab-separated values, and as a page.
 
 A line of the results is one peer's metric: the median of its runs, the least,
-the most, how many, and each value in the order of the runs.  Lines that begin
-with # say on what machine."""
+the most, how many, each value in the order of the runs, and of which weft, with
+how many threads of others on the machine.  Lines that begin with # say on what
+machine."""
 import os
 import statistics
 
 import plan
 
 COLUMNS = ("question", "k", "suffix", "peer", "workers", "metric", "unit",
-           "median", "min", "max", "runs", "values", "failed")
+           "median", "min", "max", "runs", "values", "failed", "of")
 
 
-def rows(key, found):
+def rows(key, found, of):
     made = []
     for (peer, workers, metric), (unit, values, wrong) in found.items():
         made.append({"key": key, "peer": peer, "workers": workers,
                      "metric": metric, "unit": unit, "values": values,
-                     "failed": wrong})
+                     "failed": wrong, "of": of})
     return made
 
 
@@ -36,7 +37,7 @@ def save(path, facts, table):
                                r["peer"], str(r["workers"]), r["metric"],
                                r["unit"]] + numbers +
                               [str(len(v)), " ".join("%.6g" % x for x in v),
-                               r["failed"]]) + "\n")
+                               r["failed"], r["of"]]) + "\n")
     os.replace(path + ".new", path)
 
 
@@ -57,7 +58,7 @@ def load(path):
                 "peer": part["peer"], "workers": int(part["workers"]),
                 "metric": part["metric"], "unit": part["unit"],
                 "values": [float(x) for x in part["values"].split()],
-                "failed": part["failed"]})
+                "failed": part["failed"], "of": part.get("of", "")})
     return facts, table
 
 
@@ -179,6 +180,10 @@ def write(path, facts, table):
                 "best peer\".\n\n")
         for fact, text in facts:
             f.write("- %s: %s\n" % (fact, text))
+        for of in sorted({r["of"] for r in table if r["of"]}):
+            f.write("- measured of %s: %s\n" % (of, ", ".join(sorted(
+                {r["key"][0] + r["key"][2] for r in table
+                 if r["of"] == of}))))
         failures = [r for r in table if r["failed"]]
         for r in failures:
             f.write("- failed: %s, %s, %d worker%s: %s\n" % (

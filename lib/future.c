@@ -13,61 +13,33 @@
  */
 #include <weft/values.h>
 
-#include "select.h"
+#include "cell.h"
 #include "sync.h"
-
-#include <stdlib.h>
 
 enum { PENDING, SET, FAILED };
 
 struct future {
-	struct lock lock;	/* LOCK_CHAN */
+	struct cell cell;	/* value: I1 */
 	uint32_t state;		/* [lock; atomic read by anybody] */
 	int code;		/* [I1] < 0 when FAILED */
-	size_t size;		/* [const] */
-	size_t refs;		/* [atomic] */
-	struct waitq q;		/* [lock] */
-	char *value;		/* [I1] */
 };
 
 EXPORT void *
 co__future_new(size_t size, size_t align)
 {
-	size_t head;
-	struct future *f;
-
-	if (align < 16)
-		align = 16;
-	head = round_up(sizeof *f, align);
-	if (size > PTRDIFF_MAX - head - align || chaos_fail())
-		return NULL;
-	f = aligned_alloc(align, round_up(head + size, align));
-	if (!f)
-		return NULL;
-	memset(f, 0, sizeof *f);
-	f->size = size;
-	f->refs = 1;
-	f->value = (char *)f + head;
-	return f;
+	return cell_new(sizeof(struct future), size, align);
 }
 
 EXPORT void *
-co_future_ref(void *future)
+co_future_ref(void *f)
 {
-	struct future *f = future;
-
-	if (f)
-		a_add_relaxed(&f->refs, 1);	/* who has one may give one */
-	return f;
+	return cell_ref(f);
 }
 
 EXPORT void
-co_future_unref(void *future)
+co_future_unref(void *f)
 {
-	struct future *f = future;
-
-	if (f && a_add_acqrel(&f->refs, (size_t)-1) == 1)
-		free(f);
+	cell_unref(f);
 }
 
 static int
@@ -75,21 +47,21 @@ settle(struct future *f, uint32_t state, const void *value, int code)
 {
 	struct waiter *list = NULL, **end = &list, *w;
 
-	lock_take(&f->lock, LOCK_CHAN);
+	lock_take(&f->cell.lock, LOCK_CHAN);
 	if (f->state != PENDING) {
-		lock_drop(&f->lock, LOCK_CHAN);
+		lock_drop(&f->cell.lock, LOCK_CHAN);
 		return -EALREADY;
 	}
-	if (value && f->size)
-		memcpy(f->value, value, f->size);
+	if (value && f->cell.size)
+		memcpy(f->cell.value, value, f->cell.size);
 	f->code = code;
 	a_store_release(&f->state, state);	/* pairs with settled */
-	while ((w = waitq_claim(&f->q)) != NULL) {
+	while ((w = waitq_claim(&f->cell.q)) != NULL) {
 		w->next = NULL;
 		*end = w;
 		end = &w->next;
 	}
-	lock_drop(&f->lock, LOCK_CHAN);
+	lock_drop(&f->cell.lock, LOCK_CHAN);
 	co__sync_wake(list);
 	return 0;
 }
@@ -115,8 +87,8 @@ settled(const struct future *f)
 static int
 outcome(const struct future *f, void *ret_value)
 {
-	if (f->state == SET && f->size)
-		memcpy(ret_value, f->value, f->size);
+	if (f->state == SET && f->cell.size)
+		memcpy(ret_value, f->cell.value, f->cell.size);
 	return f->code;
 }
 
@@ -137,20 +109,20 @@ co__future_get(void *future, void *ret_value)
 		return code;
 	if (settled(f))
 		return outcome(f, ret_value);
-	lock_take(&f->lock, LOCK_CHAN);
+	lock_take(&f->cell.lock, LOCK_CHAN);
 	if (f->state != PENDING) {
-		lock_drop(&f->lock, LOCK_CHAN);
+		lock_drop(&f->cell.lock, LOCK_CHAN);
 		return outcome(f, ret_value);
 	}
 	w.ticket = wait_begin(t, WAIT_FUTURE, f);
-	waitq_push(&f->q, &w);
-	lock_drop(&f->lock, LOCK_CHAN);
+	waitq_push(&f->cell.q, &w);
+	lock_drop(&f->cell.lock, LOCK_CHAN);
 	code = wait_park(t, CO_FOREVER);
 	if (likely(code >= 0))
 		return outcome(f, ret_value);
-	lock_take(&f->lock, LOCK_CHAN);
-	waitq_remove(&f->q, &w);
-	lock_drop(&f->lock, LOCK_CHAN);
+	lock_take(&f->cell.lock, LOCK_CHAN);
+	waitq_remove(&f->cell.q, &w);
+	lock_drop(&f->cell.lock, LOCK_CHAN);
 	return code;
 }
 
@@ -165,7 +137,7 @@ case_open(struct co_case *c)
 static struct lock *
 case_lock(struct co_case *c)
 {
-	return &((struct future *)c->co__obj)->lock;
+	return &((struct future *)c->co__obj)->cell.lock;
 }
 
 static bool
@@ -190,14 +162,14 @@ case_finish(struct co_case *c, struct case_taken *taken)
 static int
 case_enqueue(struct co_case *c, struct waiter *w)
 {
-	waitq_push(&((struct future *)c->co__obj)->q, w);
+	waitq_push(&((struct future *)c->co__obj)->cell.q, w);
 	return 0;
 }
 
 static void
 case_dequeue(struct co_case *c, struct waiter *w)
 {
-	waitq_remove(&((struct future *)c->co__obj)->q, w);
+	waitq_remove(&((struct future *)c->co__obj)->cell.q, w);
 }
 
 static int

@@ -12,61 +12,37 @@
  */
 #include <weft/values.h>
 
-#include "select.h"
+#include "cell.h"
 #include "sync.h"
 
-#include <stdlib.h>
-
 struct watch_value {
-	struct lock lock;	/* LOCK_CHAN */
-	size_t size;		/* [const] */
-	size_t refs;		/* [atomic] */
+	struct cell cell;	/* value: [lock] */
 	uint64_t version;	/* [lock; atomic read by anybody] */
-	struct waitq q;		/* [lock] */
-	char *value;		/* [lock] */
 };
 
 EXPORT void *
 co__watch_new(size_t size, size_t align, const void *initial)
 {
-	size_t head;
-	struct watch_value *v;
+	struct watch_value *v = cell_new(sizeof *v, size, align);
 
-	if (align < 16)
-		align = 16;
-	head = round_up(sizeof *v, align);
-	if (size > PTRDIFF_MAX - head - align || chaos_fail())
-		return NULL;
-	v = aligned_alloc(align, round_up(head + size, align));
 	if (!v)
 		return NULL;
-	memset(v, 0, sizeof *v);
-	v->size = size;
-	v->refs = 1;
 	v->version = 1;
-	v->value = (char *)v + head;
 	if (size)
-		memcpy(v->value, initial, size);
+		memcpy(v->cell.value, initial, size);
 	return v;
 }
 
 EXPORT void *
-co_watch_ref(void *watch)
+co_watch_ref(void *v)
 {
-	struct watch_value *v = watch;
-
-	if (v)
-		a_add_relaxed(&v->refs, 1);	/* who has one may give one */
-	return v;
+	return cell_ref(v);
 }
 
 EXPORT void
-co_watch_unref(void *watch)
+co_watch_unref(void *v)
 {
-	struct watch_value *v = watch;
-
-	if (v && a_add_acqrel(&v->refs, (size_t)-1) == 1)
-		free(v);
+	cell_unref(v);
 }
 
 EXPORT int
@@ -77,16 +53,16 @@ co__watch_set(void *watch, const void *value)
 
 	if (!v)
 		return -EINVAL;
-	lock_take(&v->lock, LOCK_CHAN);
-	if (v->size)
-		memcpy(v->value, value, v->size);
+	lock_take(&v->cell.lock, LOCK_CHAN);
+	if (v->cell.size)
+		memcpy(v->cell.value, value, v->cell.size);
 	a_store_release(&v->version, v->version + 1);
-	while ((w = waitq_claim(&v->q)) != NULL) {
+	while ((w = waitq_claim(&v->cell.q)) != NULL) {
 		w->next = NULL;
 		*end = w;
 		end = &w->next;
 	}
-	lock_drop(&v->lock, LOCK_CHAN);
+	lock_drop(&v->cell.lock, LOCK_CHAN);
 	co__sync_wake(list);
 	return 0;
 }
@@ -95,8 +71,8 @@ co__watch_set(void *watch, const void *value)
 static void
 read_value(const struct watch_value *v, void *ret_value, uint64_t *ret_version)
 {
-	if (v->size)
-		memcpy(ret_value, v->value, v->size);
+	if (v->cell.size)
+		memcpy(ret_value, v->cell.value, v->cell.size);
 	if (ret_version)
 		*ret_version = v->version;
 }
@@ -108,9 +84,9 @@ co__watch_get(void *watch, void *ret_value, uint64_t *ret_version)
 
 	if (!v)
 		return -EINVAL;
-	lock_take(&v->lock, LOCK_CHAN);
+	lock_take(&v->cell.lock, LOCK_CHAN);
 	read_value(v, ret_value, ret_version);
-	lock_drop(&v->lock, LOCK_CHAN);
+	lock_drop(&v->cell.lock, LOCK_CHAN);
 	return 0;
 }
 
@@ -129,19 +105,19 @@ co__watch_next(void *watch, void *ret_value, uint64_t *version)
 	code = wait_check(t);
 	if (unlikely(code))
 		return code;
-	lock_take(&v->lock, LOCK_CHAN);
+	lock_take(&v->cell.lock, LOCK_CHAN);
 	if (v->version == *version) {
 		w.ticket = wait_begin(t, WAIT_WATCH, v);
-		waitq_push(&v->q, &w);
-		lock_drop(&v->lock, LOCK_CHAN);
+		waitq_push(&v->cell.q, &w);
+		lock_drop(&v->cell.lock, LOCK_CHAN);
 		code = wait_park(t, CO_FOREVER);
-		lock_take(&v->lock, LOCK_CHAN);
+		lock_take(&v->cell.lock, LOCK_CHAN);
 		if (unlikely(code < 0))
-			waitq_remove(&v->q, &w);
+			waitq_remove(&v->cell.q, &w);
 	}
 	if (likely(code >= 0))
 		read_value(v, ret_value, version);
-	lock_drop(&v->lock, LOCK_CHAN);
+	lock_drop(&v->cell.lock, LOCK_CHAN);
 	return code < 0 ? code : 0;
 }
 
@@ -162,7 +138,7 @@ case_open(struct co_case *c)
 static struct lock *
 case_lock(struct co_case *c)
 {
-	return &((struct watch_value *)c->co__obj)->lock;
+	return &((struct watch_value *)c->co__obj)->cell.lock;
 }
 
 static bool
@@ -188,14 +164,14 @@ case_take(struct co_case *c, struct case_taken *taken)
 static int
 case_enqueue(struct co_case *c, struct waiter *w)
 {
-	waitq_push(&((struct watch_value *)c->co__obj)->q, w);
+	waitq_push(&((struct watch_value *)c->co__obj)->cell.q, w);
 	return 0;
 }
 
 static void
 case_dequeue(struct co_case *c, struct waiter *w)
 {
-	waitq_remove(&((struct watch_value *)c->co__obj)->q, w);
+	waitq_remove(&((struct watch_value *)c->co__obj)->cell.q, w);
 }
 
 static int
