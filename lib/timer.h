@@ -16,8 +16,8 @@ struct timer_entry {		/* in heap order by (when, seq) */
 	uint32_t node;
 };
 
-struct timer_node {		/* what an entry stands for; `pos` beside it says
-				   where the entry is */
+struct timer_node {		/* what an entry stands for; `pos` says where
+				   the entry is */
 	uint32_t armed;		/* 0: no; else 1 + which heap */
 	void *owner;		/* struct task, or struct co_scope */
 	uint64_t ticket;	/* of the task's wait; 0: a scope */
