@@ -497,7 +497,11 @@ duplicates(void *arg)
 	/* Events for the old file come still; nobody must get them. */
 	test_result(co_write(fds[1], "stranger", 8), 8);
 	make_pair(other);
-	ck_assert_int_eq(other[0], fds[0]);
+	if (other[0] != fds[0]) {	/* a lower number was free */
+		ck_assert_int_eq(dup3(other[0], fds[0], O_CLOEXEC), fds[0]);
+		test_result(co_close(other[0]), 0);
+		other[0] = fds[0];
+	}
 	co_timeout(CO_MS(30))
 		test_result(co_read(other[0], &c, 1), -ETIMEDOUT);
 	test_result(co_write(other[1], "y", 1), 1);

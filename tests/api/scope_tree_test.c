@@ -75,10 +75,7 @@ descend(void *arg)
 			test_result(co_spawn(descend, l), 0);
 		else
 			descend(l);
-		if (depth == l->most || depth % 3 == 0)
-			l->codes[depth] = co_sleep(CO_FOREVER);
-		else
-			l->codes[depth] = co_sleep(0);
+		l->codes[depth] = co_sleep(CO_FOREVER);
 	}
 	l->status[depth] = s.status;
 	return 0;
