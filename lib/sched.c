@@ -97,12 +97,15 @@ maybe_call_help(struct worker *w, uint32_t waiting)
 cold void
 co__call_help(struct worker *w)
 {
+	co_time gap;
+
 	if (a_load_relaxed(&w->rt->searching) != 0 || w->now < w->help_at)
 		return;
-	w->help_at = w->now + a_load_relaxed(&w->help_gap);
+	gap = a_load_relaxed(&w->help_gap);
+	w->help_at = w->now + gap;
 	/* Doubled until a thief finds something worth taking. */
-	if (w->help_gap < CO_MS(1))
-		a_store_relaxed(&w->help_gap, w->help_gap * 2 + CO_US(20));
+	if (gap < CO_MS(1))
+		a_store_relaxed(&w->help_gap, gap * 2 + CO_US(20));
 	worker_wake_one(w->rt);
 }
 
