@@ -85,7 +85,7 @@ struct worker {
 	co_time cache_trimmed;		/* [owner] last stack_cache_trim */
 	uint64_t random;		/* [owner] */
 	co_time help_at;		/* [owner] no call for help before */
-	co_time help_gap;		/* [atomic] doubled, or reset by thieves */
+	co_time help_gap;		/* [atomic] doubled; reset by thieves */
 	co_time watch_gap;		/* [owner] */
 	struct look *looks;		/* [owner] what it saw of the others */
 	struct reactor *reactor;	/* [const] */
