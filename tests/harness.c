@@ -142,6 +142,14 @@ test_slow(void)
 	return told > least ? told : least;
 }
 
+bool
+test_emulated(void)
+{
+	const char *wrapper = getenv("TEST_WRAPPER");
+
+	return wrapper && strstr(wrapper, "qemu");
+}
+
 uint64_t
 test_count(uint64_t few, uint64_t many)
 {

@@ -109,6 +109,8 @@ bool test_long(void);		/* WEFT_LONG=1 */
 
 /* How much slower than usual: 1, or 10 under sanitizers, valgrind, qemu. */
 int test_slow(void);
+/* Under qemu-user?  Memory is then the emulator's too, and vfork is a fork. */
+bool test_emulated(void);
 
 /*
  * How often to do something: `few`, a tenth of it (but at least 1) where

@@ -113,6 +113,8 @@ TEST(each_of_very_many_costs_a_page_and_little_more, .seconds = 120)
 	struct many m = { .n = (int)test_count(50000, 1000000) };
 	int64_t before, after;
 
+	if (test_emulated())
+		test_skip("memory is the emulator's too");
 	if (SANITIZED)
 		test_skip("a sanitizer's shadow counts too");
 	test_result(test_run(2, park_many, &(struct many){ .n = 100 }), 0);
@@ -149,6 +151,8 @@ rounds_of_many(void *arg)
 
 TEST(memory_is_used_again)
 {
+	if (test_emulated())
+		test_skip("memory is the emulator's too");
 	FOR_WORKERS(w)
 		test_result(test_run(w, rounds_of_many,
 		    (void *)(intptr_t)w), 0);
@@ -159,6 +163,8 @@ TEST(runtimes_leave_nothing_behind)
 	int64_t rss = 0, size = 0;
 	int i, n = (int)test_count(60, 1000), map = 0;
 
+	if (test_emulated())
+		test_skip("memory is the emulator's too");
 	for (i = 0; i < n; i++) {
 		struct many m = { .n = 500 };
 
