@@ -31,10 +31,12 @@ check("samples", missing([p for p in tree("samples", ".c")
                           if "int\nmain(" in read(p)], program))
 check("benchmarks", missing([p for p in files("bench", ".c")
                              if "int\nmain(" in read(p)], program))
+check("tests of apps", missing(tree("tests/apps", ".py", ".sh")))
 check("what else a release holds",
       missing(files("man", "") + tree("tests/lint", "") +
               tree("tests/compile", "") + tree("tests/models", "") +
-              tree("tests", ".h") + tree("samples", ".h", ".out", ".in") +
+              tree("tests", ".h") +
+              tree("samples", ".h", ".out", ".in", ".md") +
               files("script", "") + files("bench", ".h", ".py", ".sh") +
               files("bench/compare", "") + files("bench/results", "") +
               files("tests", "")))
