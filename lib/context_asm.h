@@ -48,6 +48,14 @@ extern uint8_t co__context_reload __attribute__((visibility("hidden")));
 #define CONTEXT_CLOBBER_AVX512
 #endif
 
+#define CONTEXT_CLOBBER \
+	"rax", "rbx", "rcx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", \
+	"r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", \
+	"xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", \
+	"xmm15", CONTEXT_CLOBBER_AVX512 "mm0", "mm1", "mm2", "mm3", "mm4", \
+	"mm5", "mm6", "mm7", "st", "st(1)", "st(2)", "st(3)", "st(4)", \
+	"st(5)", "st(6)", "st(7)", "memory", "cc"
+
 /*
  * The 128 bytes below the stack pointer are the red zone: a function that
  * calls nothing keeps its locals there, and a function may well call nothing
@@ -85,17 +93,40 @@ context_jump(struct context *from, struct context *to)
 	    "leaq	152(%%rsp), %%rsp"
 	    : "+D"(from), "+S"(to)
 	    : "d"(__builtin_frame_address(0))
-	    : "rax", "rbx", "rcx", "r8", "r9", "r10", "r11",
-	      "r12", "r13", "r14", "r15",
-	      "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
-	      "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
-	      "xmm15", CONTEXT_CLOBBER_AVX512
-	      "mm0", "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7",
-	      "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)",
-	      "st(7)", "memory", "cc");
+	    : CONTEXT_CLOBBER);
+}
+
+/* Between two that share the control words: the same FRAME without them. */
+static always_inline void
+context_hop(struct context *from, struct context *to)
+{
+	__asm__ volatile(
+	    "leaq	-152(%%rsp), %%rsp\n\t"
+	    "leaq	1f(%%rip), %%rax\n\t"
+	    "movq	%%rax, 16(%%rsp)\n\t"
+	    "movq	%%rbp, 8(%%rsp)\n\t"
+	    "movq	%%rsp, (%%rdi)\n\t"
+	    "movq	(%%rsi), %%rsp\n\t"
+	    "movq	8(%%rsp), %%rbp\n\t"
+	    "jmpq	*16(%%rsp)\n"
+	    "1:\tendbr64\n\t"
+	    "leaq	152(%%rsp), %%rsp"
+	    : "+D"(from), "+S"(to)
+	    : "d"(__builtin_frame_address(0))
+	    : CONTEXT_CLOBBER);
 }
 
 #elif defined __aarch64__
+
+#define CONTEXT_CLOBBER \
+	"x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", \
+	"x13", "x14", "x15", "x16", "x17", "x18", "x19", "x20", "x21", \
+	"x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30", \
+	"v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", \
+	"v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", \
+	"v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", \
+	"v29", "v30", "v31", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", \
+	"p8", "p9", "p10", "p11", "p12", "p13", "p14", "p15", "memory", "cc"
 
 /* There is no red zone in AAPCS64 as Linux uses it.  `hint #36` is bti j. */
 static always_inline void
@@ -125,15 +156,31 @@ context_jump(struct context *from, struct context *to)
 	    "add	sp, sp, #32"
 	    : "+r"(x0), "+r"(x1), "+r"(x2)
 	    :
-	    : "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12",
-	      "x13", "x14", "x15", "x16", "x17", "x18", "x19", "x20", "x21",
-	      "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",
-	      "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9",
-	      "v10", "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18",
-	      "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27",
-	      "v28", "v29", "v30", "v31",
-	      "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9",
-	      "p10", "p11", "p12", "p13", "p14", "p15", "memory", "cc");
+	    : CONTEXT_CLOBBER);
+}
+
+/* Between two that share the control word: the same FRAME without it. */
+static always_inline void
+context_hop(struct context *from, struct context *to)
+{
+	register struct context *x0 __asm__("x0") = from;
+	register struct context *x1 __asm__("x1") = to;
+	register void *x2 __asm__("x2") = __builtin_frame_address(0);
+
+	__asm__ volatile(
+	    "adr	x16, 1f\n\t"
+	    "stp	x29, x16, [sp, #-32]!\n\t"
+	    "mov	x4, sp\n\t"
+	    "str	x4, [x0]\n\t"
+	    "ldr	x4, [x1]\n\t"
+	    "mov	sp, x4\n\t"
+	    "ldp	x29, x16, [sp]\n\t"
+	    "br	x16\n"
+	    "1:\thint	#36\n\t"
+	    "add	sp, sp, #32"
+	    : "+r"(x0), "+r"(x1), "+r"(x2)
+	    :
+	    : CONTEXT_CLOBBER);
 }
 
 #endif

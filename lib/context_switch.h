@@ -54,6 +54,7 @@ context_jump(struct context *from, struct context *to)
 #else
 
 #include "context_asm.h"
+#define CONTEXT_HOP 1
 
 #endif
 
@@ -82,6 +83,26 @@ context_landed(void)
 {
 }
 
+#endif
+
+#if defined CONTEXT_HOP
+static always_inline void
+context_hop_off(struct context *from, struct context *to)
+{
+	context_hop(from, to);
+}
+#else
+static always_inline void
+context_hop(struct context *from, struct context *to)
+{
+	context_switch(from, to);
+}
+
+static always_inline void
+context_hop_off(struct context *from, struct context *to)
+{
+	context_leave(from, to);
+}
 #endif
 
 #endif

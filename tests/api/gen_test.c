@@ -600,6 +600,69 @@ gives_much(co_gen(struct big) g, void *arg)
 	return co__gen_yield((void *)g, b);	/* no copy on this stack */
 }
 
+/* Some sizes have ways of their own. */
+#define OF_SIZE(n) \
+	struct of_##n { uint8_t b[n]; }; \
+	static int \
+	bytes_##n(co_gen(struct of_##n) g, void *arg) \
+	{ \
+		struct of_##n v; \
+		int i; \
+		(void)arg; \
+		for (i = 0; i < 100; i++) { \
+			memset(&v, i, sizeof v); \
+			if (co_gen_yield(g, v) < 0) \
+				return -1; \
+		} \
+		return 0; \
+	} \
+	static void \
+	size_##n(void) \
+	{ \
+		co_gen(struct of_##n) g = \
+		    co_gen_new(struct of_##n, bytes_##n, NULL); \
+		struct { struct of_##n v; uint8_t after; } got, want; \
+		int i; \
+		memset(&got, 0xa5, sizeof got); \
+		for (i = 0; co_gen_next(g, &got.v) == 0; i++) { \
+			memset(&want, i, sizeof want); \
+			want.after = 0xa5; \
+			ck_assert(memcmp(&got, &want, sizeof got) == 0); \
+		} \
+		ck_assert_int_eq(i, 100); \
+		co_gen_free(g); \
+	}
+OF_SIZE(1)
+OF_SIZE(2)
+OF_SIZE(3)
+OF_SIZE(4)
+OF_SIZE(5)
+OF_SIZE(7)
+OF_SIZE(8)
+OF_SIZE(9)
+OF_SIZE(16)
+
+static int
+sizes_main(void *arg)
+{
+	(void)arg;
+	size_1();
+	size_2();
+	size_3();
+	size_4();
+	size_5();
+	size_7();
+	size_8();
+	size_9();
+	size_16();
+	return 0;
+}
+
+TEST(values_of_all_small_sizes)
+{
+	everywhere(sizes_main);
+}
+
 TEST(values_of_no_size_and_of_a_megabyte)
 {
 	co_gen(struct empty) e = co_gen_new(struct empty, gives_nothing, NULL);
