@@ -24,7 +24,7 @@
 
 #include <stdlib.h>
 
-enum { CHILDREN = 4, NONE = 0xffffffffu };
+enum { CHILDREN = 4, NONE = 0xffffffffu, BATCH = 16 };
 
 static bool
 before(const struct timer_entry *a, const struct timer_entry *b)
@@ -240,34 +240,69 @@ next_due(struct timers *h, co_time now)
 	return a->count && a->at[0].when <= now ? a : NULL;
 }
 
+/* What is due and has left its heap, until its task is claimed. */
+struct due {
+	struct task *task;
+	uint64_t ticket;
+};
+
+/*
+ * The lock is held.  Takes out up to BATCH that are due, and asks for their
+ * tasks' memory: of a hundred thousand sleepers none is in a cache, and the
+ * misses of a batch overlap.  A scope ends it and is returned.
+ */
+static struct co_scope *
+take_batch(struct timers *h, co_time now, struct due *batch, int *ret_n)
+{
+	struct timer_heap *x;
+	struct timer_node *n;
+	struct co_scope *s;
+	int i;
+
+	for (i = 0; i < BATCH && (x = next_due(h, now)) != NULL; i++) {
+		n = &h->node[x->at[0].node];
+		if (n->ticket == 0) {
+			s = n->owner;
+			take_out(h, x, 0);
+			a_store_relaxed(&s->co__timer_state,
+			    SCOPE_TIMER_FIRING);
+			*ret_n = i;
+			return s;
+		}
+		batch[i] = (struct due){ n->owner, n->ticket };
+		__builtin_prefetch(n->owner, 1);
+		__builtin_prefetch((char *)n->owner + CACHE_LINE, 1);
+		take_out(h, x, 0);
+	}
+	*ret_n = i;
+	return NULL;
+}
+
 /* The lock is held.  Tasks go to `due`, linked by next; a scope is returned,
    and the caller comes back for more. */
 static struct co_scope *
 collect(struct timers *h, co_time now, struct task **due, int *count)
 {
-	struct timer_heap *x;
-	struct timer_node *n;
+	struct due batch[BATCH];
 	struct co_scope *s;
 	struct task *t;
+	int n, i;
 
-	while ((x = next_due(h, now)) != NULL) {
-		n = &h->node[x->at[0].node];
-		take_out(h, x, 0);
-		++*count;
-		if (n->ticket == 0) {
-			s = n->owner;
-			a_store_relaxed(&s->co__timer_state,
-			    SCOPE_TIMER_FIRING);
-			return s;
-		}
-		t = n->owner;
-		if (wait_claim(t, n->ticket)) {
+	do {
+		s = take_batch(h, now, batch, &n);
+		for (i = 0; i < n; i++) {
+			t = batch[i].task;
+			if (!wait_claim(t, batch[i].ticket))
+				continue;
+			if (t->kind == TASK_CORO)	/* where it goes on */
+				__builtin_prefetch(t->u.run.ctx.sp);
 			t->next = NULL;
 			*due = t;
 			due = &t->next;
 		}
-	}
-	return NULL;
+		*count += n + (s != NULL);
+	} while (n == BATCH);
+	return s;
 }
 
 int
