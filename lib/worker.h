@@ -42,7 +42,7 @@ struct hooks {
 
 enum {
 	WORKERS_MAX = 1024,
-	TURN_PICKS = 64,
+	TURN_PICKS = 256,
 	WATCHES = 2,
 	SPIN_TIME = 40 * 1000	/* ns: about what it costs to be woken */
 };
