@@ -118,7 +118,8 @@ bool test_emulated(void);
  */
 uint64_t test_count(uint64_t few, uint64_t many);
 
-/* FOR_WORKERS(w) { test_run(w, fn, arg); }: w is 1, 2, 4, 16. */
+/* FOR_WORKERS(w) { test_run(w, fn, arg); }: w is 1, 2, 4, 16 (not under
+   valgrind). */
 #define FOR_WORKERS(w) \
 	for (int w##__at = 0, w; (w = test_workers(w##__at)) > 0; w##__at++)
 int test_workers(int at);	/* 0: no more */
