@@ -41,13 +41,14 @@ QUESTIONS = [
     question("parked", 100000, 100000, suffix="_100k", runs=1,
              give={"pthread": 20000}),
     question("parked", 1000000, 1000000, suffix="_1m", runs=1,
-             only=("go", "tokio", "cxx20", "boost_fiber")),
+             only=("go", "tokio", "cxx20", "boost_fiber", "machine")),
     question("sleepers", 100000, 100000, k=10, runs=1),
     question("wake", 500, 3000, workers=BOTH, runs=3),
     question("steal", 200, 1000, k=4000000, workers=(2,), runs=3),
     question("blocking", 20000, 100000, k=16, workers=BOTH, runs=3),
     question("echo", 500, 2000, k=100, workers=BOTH, suffix="_100", runs=3),
     question("echo", 500, 2000, k=1000, workers=BOTH, suffix="_1000", runs=3),
+    question("build", 1, 1, runs=3),
 ]
 
 # What a metric is called in the report, and its unit is in the results.
@@ -78,6 +79,8 @@ TITLES = {
     "steal": "computing on two workers against one",
     "blocking": "a job on the blocking pool, one after the other",
     "blocking_many": "a job on the blocking pool, 16 at once",
+    "build_time": "building the program of these questions after a change",
+    "build_size": "its size, stripped, with what it links statically",
 }
 for size, name in (("_10k", "10,000"), ("_100k", "100,000"),
                    ("_1m", "1,000,000")):
@@ -132,7 +135,7 @@ GOALS = {
 
 # Not libraries to write programs with, but what the machine or the language
 # allows; they are in the tables and never "the best peer".
-FLOORS = {"cxx20", "epoll", "libev"}
+FLOORS = {"cxx20", "machine", "epoll", "libev"}
 
 # name: (what it is, how it is built, the workers it can have)
 PEERS = {
@@ -142,6 +145,7 @@ PEERS = {
     "boost_context": ("Boost.Context", "c++", (1,)),
     "boost_fiber": ("Boost.Fiber", "c++", BOTH),
     "cxx20": ("C++20 coroutines, hand-made scheduler", "c++", (1,)),
+    "machine": ("state machines by hand, C", "c", (1,)),
     "go": ("Go", "go", BOTH),
     "tokio": ("Tokio", "cargo", BOTH),
     "pthread": ("POSIX threads", "c", BOTH),
@@ -156,3 +160,18 @@ LINK = {
 }
 # Found by pkg-config; others are tried with the compiler.
 PACKAGES = ("libdill", "libmill")
+
+# What the report draws: a title, the unit of its axis, and the metrics of one
+# worker; each is a group of bars on a scale of powers of ten.
+DRAWN = [
+    ("One worker, nanoseconds for each", "ns",
+     ("yield", "spawn_join", "spawn_1000", "pingpong", "buffered_1",
+      "select_4", "generator")),
+    ("A wait under so many calls, nanoseconds", "ns",
+     ("suspend_1", "suspend_10", "suspend_100", "suspend_1000")),
+    ("A coroutine that waits: bytes, resident and page tables", "B",
+     ("parked_rss_100k", "parked_tables_100k")),
+    ("A server's processor time for a request, microseconds", "us",
+     ("echo_cpu_100", "echo_cpu_1000")),
+    ("Whole programs, seconds", "s", ("sieve", "skynet", "sleepers")),
+]
