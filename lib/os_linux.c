@@ -232,14 +232,21 @@ os_unmap(void *at, size_t size)
 
 /* --- once ----------------------------------------------------------------- */
 
+/* Where the kernel has no memory for a set of processors it has done nothing,
+   and says so. */
 void
 a_heavy_barrier(void)
 {
 	chaos_point();
-	if (likely(co__have_membarrier))
-		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-	else
+	if (likely(co__have_membarrier)) {
+		while (unlikely(syscall(SYS_membarrier,
+		    MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) < 0)) {
+			bug_if(errno != ENOMEM);
+			sched_yield();
+		}
+	} else {
 		a_fence_seqcst();
+	}
 }
 
 static void
