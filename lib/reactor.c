@@ -72,7 +72,10 @@ wake_event(struct ev_loop *loop, ev_io *io, int revents)
 	struct reactor *r = ev_userdata(loop);
 	uint64_t n;
 
-	(void)revents;
+	if (unlikely(revents & EV_ERROR)) {
+		r->lost = true;
+		return;
+	}
 	if (!r->own_turn)
 		return;		/* the owner's, who has not seen it */
 	while (read(io->fd, &n, sizeof n) < 0 && errno == EINTR)
@@ -86,7 +89,8 @@ timer_event(struct ev_loop *loop, ev_io *io, int revents)
 	struct reactor *r = ev_userdata(loop);
 
 	(void)io;
-	(void)revents;
+	if (unlikely(revents & EV_ERROR))
+		r->lost = true;
 	r->expired = true;	/* arming anew makes it unreadable */
 }
 
@@ -98,13 +102,19 @@ plain_timer_event(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;		/* that the wait ended is all */
 }
 
+/*
+ * A descriptor that the kernel has just refused to watch is an event that libev
+ * has noted but would sleep over.
+ */
 static void
 before_waiting(struct ev_loop *loop)
 {
 	struct reactor *r = ev_userdata(loop);
 
+	if (unlikely(ev_pending_count(loop) > 0))
+		reactor_wake(r);
 	r->waiting = 1;
-	os_mutex_unlock(&r->lock);
+	loop_unlock(r);
 }
 
 static void
@@ -112,7 +122,7 @@ after_waiting(struct ev_loop *loop)
 {
 	struct reactor *r = ev_userdata(loop);
 
-	os_mutex_lock(&r->lock);
+	loop_lock(r);
 	r->waiting = 0;
 	a_store_release(&r->rounds, r->rounds + 1); /* pairs with watch_drop */
 }
@@ -128,12 +138,52 @@ close_maybe(int fd)
 		close(fd);
 }
 
+static void
+start_own(struct reactor *r)
+{
+	r->lost = false;
+	ev_io_start(r->loop, &r->wake_io);
+	if (r->timer_fd >= 0)
+		ev_io_start(r->loop, &r->timer_io);
+}
+
+/* The first round tells the kernel of what wakes the loop: without that it is
+   none. */
+static int
+start_loop(struct reactor *r)
+{
+	start_own(r);
+	errno = 0;
+	ev_run(r->loop, EVRUN_NOWAIT);
+	return !r->lost ? 0 : errno ? -errno : -ENOMEM;
+}
+
+static void
+free_loop(struct reactor *r)
+{
+	loop_lock(r);
+	if (r->loop)
+		ev_loop_destroy(r->loop);
+	loop_unlock(r);
+	spare_free(r);
+}
+
 static int
 make_loop(struct reactor *r)
 {
+	int top = r->event_fd > r->timer_fd ? r->event_fd : r->timer_fd;
+	int code = spare_assure(r, 64, (size_t)top + 1);
+
+	if (code < 0)
+		return code;
+	r->assured = 64;
+	r->highest = (size_t)top;
 	os_mutex_lock(&making);
+	spare_install();
+	loop_lock(r);
 	errno = 0;
 	r->loop = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOTIMERFD);
+	loop_unlock(r);
 	os_mutex_unlock(&making);
 	if (!r->loop)
 		return errno ? -errno : -ENOMEM;
@@ -141,13 +191,12 @@ make_loop(struct reactor *r)
 	ev_set_userdata(r->loop, r);
 	ev_set_loop_release_cb(r->loop, before_waiting, after_waiting);
 	ev_io_init(&r->wake_io, wake_event, r->event_fd, EV_READ);
-	ev_io_start(r->loop, &r->wake_io);
-	if (r->timer_fd >= 0) {
-		ev_io_init(&r->timer_io, timer_event, r->timer_fd, EV_READ);
-		ev_io_start(r->loop, &r->timer_io);
-	}
+	ev_io_init(&r->timer_io, timer_event, r->timer_fd, EV_READ);
 	ev_timer_init(&r->plain_timer, plain_timer_event, 0., 0.);
-	return 0;
+	loop_lock(r);	/* the callbacks let go of it */
+	code = start_loop(r);
+	loop_unlock(r);
+	return code;
 }
 
 static int
@@ -174,6 +223,7 @@ reactor_make(struct reactor **ret, struct worker *w)
 	    TFD_CLOEXEC | TFD_NONBLOCK);
 	code = make_loop(r);
 	if (code < 0) {
+		free_loop(r);
 		close_maybe(r->timer_fd);
 		close(r->event_fd);
 		free(r);
@@ -204,7 +254,7 @@ reactor_free(struct reactor *r)
 	if (r->owner->index == 0)
 		co__signals_free(rt);
 	reactor_drop_watches(r);
-	ev_loop_destroy(r->loop);
+	free_loop(r);
 	close_maybe(r->timer_fd);
 	close(r->event_fd);
 	free(r->doubts);
@@ -370,13 +420,15 @@ reactor_poll(struct reactor *r, int64_t wait)
 		return 0;
 	}
 	r->nfired = 0;
-	os_mutex_lock(&r->lock);
+	loop_lock(r);
+	if (unlikely(r->lost))
+		start_own(r);
 	reactor_check_fresh(r);
 	if (wait != 0 && (!r->own_turn || r->nfired || !set_timer(r, wait)))
 		wait = 0;
 	ev_run(r->loop, wait == 0 ? EVRUN_NOWAIT : EVRUN_ONCE);
 	due = r->recheck_at != CO_FOREVER && os_now() >= r->recheck_at;
-	os_mutex_unlock(&r->lock);
+	loop_unlock(r);
 	for (i = 0; i < r->nfired; i++)
 		n += co__fd_event(r->fired[i].f, r->fired[i].gen,
 		    r->fired[i].events);
@@ -400,12 +452,12 @@ reactor_waits(struct reactor *r)
 
 	if (found)
 		return true;
-	os_mutex_lock(&r->lock);
+	loop_lock(r);
 	/* A poll that is back from the kernel may hold what it brought. */
 	found = a_load_acquire(&r->turn) != 0 && !r->waiting;
 	for (w = r->watches; w && !found; w = w->next)
 		found = co__fd_waited_for(w->f);
-	os_mutex_unlock(&r->lock);
+	loop_unlock(r);
 	return found;
 }
 

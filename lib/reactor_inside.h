@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reactor_inside.h - what reactor.c and reactor_watch.c share.
+ * reactor_inside.h - what the reactor's files share.
  *
  * Layer 7.
  */
@@ -34,6 +34,11 @@ struct reactor {
 	ev_io wake_io, timer_io;	/* [lock] */
 	ev_timer plain_timer;		/* [lock] instead of a timerfd */
 	bool polls;			/* [const] the backend is poll(2) */
+	bool lost;			/* [lock] libev has dropped one of the
+					   three above */
+	struct spare *spare;		/* [lock] see reactor_spare.c */
+	size_t nwatches;		/* [lock] */
+	size_t assured, highest;	/* [lock] what the spare is for */
 	struct reactor *next_listed;	/* [reactor_watch.c] */
 
 	uint32_t turn cache_aligned;	/* [atomic] 1: somebody runs the loop */
@@ -69,6 +74,19 @@ struct watch {
 	struct watch *next, *prev;	/* [home->lock] */
 	struct watch *fresh_next;	/* [home->lock] */
 };
+
+/* --- reactor_spare.c ------------------------------------------------------ */
+
+/* r->lock.  Only in between is libev called, for this loop. */
+void loop_lock(struct reactor *r);
+void loop_unlock(struct reactor *r);
+
+/* The rest: r->lock is held, or r is being made or freed. */
+void spare_install(void);		/* before a loop is made */
+/* There will be so many watches, and numbers below `numbers`: 0 or -ENOMEM. */
+int spare_assure(struct reactor *r, size_t watches, size_t numbers);
+bool spare_is_cut(const struct reactor *r);	/* some of it is used */
+void spare_free(struct reactor *r);	/* after the loop */
 
 /* --- reactor_watch.c; r->lock is held where not said otherwise ------------ */
 

@@ -129,10 +129,34 @@ libev_events(unsigned events)
 	    (events & WATCH_WRITE ? EV_WRITE : 0);
 }
 
-static void
+/* libev's tables are about to grow.  The lock is held. */
+static cold int
+assure_room(struct reactor *r, size_t num)
+{
+	size_t watches = r->nwatches < r->assured ? r->assured :
+	    2 * r->nwatches + 2;
+	size_t highest = num > r->highest ? num : r->highest;
+	int code = spare_assure(r, watches, highest + 1);
+
+	if (code < 0)
+		return code;
+	r->assured = watches;
+	r->highest = highest;
+	return 0;
+}
+
+static int
 watch_start(struct watch *w, struct reactor *r)
 {
-	os_mutex_lock(&r->lock);
+	size_t num = (size_t)w->io.fd;
+
+	loop_lock(r);
+	if (unlikely(num > r->highest || r->nwatches >= r->assured ||
+	    spare_is_cut(r)) && assure_room(r, num) < 0) {
+		loop_unlock(r);
+		return -ENOMEM;
+	}
+	r->nwatches++;
 	w->home = r;
 	w->next = r->watches;
 	if (w->next)
@@ -140,7 +164,8 @@ watch_start(struct watch *w, struct reactor *r)
 	r->watches = w;
 	ev_io_start(r->loop, &w->io);
 	make_fresh(w);
-	os_mutex_unlock(&r->lock);
+	loop_unlock(r);
+	return 0;
 }
 
 int
@@ -148,6 +173,7 @@ watch_new(struct watch **ret, struct reactor *r, struct fd *f, int num,
     uint32_t gen, unsigned events)
 {
 	struct watch *w = chaos_fail() ? NULL : calloc(1, sizeof *w);
+	int code = -EINVAL;
 
 	if (!w)
 		return -ENOMEM;
@@ -155,16 +181,16 @@ watch_new(struct watch **ret, struct reactor *r, struct fd *f, int num,
 	w->gen = gen;
 	ev_io_init(&w->io, watch_event, num, libev_events(events));
 	if (likely(r != NULL)) {
-		watch_start(w, r);
+		code = watch_start(w, r);
 	} else {
 		os_mutex_lock(&listing);		/* keeps it alive */
 		if (listed)
-			watch_start(w, listed);
+			code = watch_start(w, listed);
 		os_mutex_unlock(&listing);
 	}
-	if (!w->home) {
+	if (unlikely(code < 0)) {
 		free(w);
-		return -EINVAL;
+		return code;
 	}
 	*ret = w;
 	return 0;
@@ -175,14 +201,14 @@ watch_set(struct watch *w, unsigned events)
 {
 	struct reactor *r = w->home;
 
-	os_mutex_lock(&r->lock);
+	loop_lock(r);
 	ev_io_stop(r->loop, &w->io);
 	ev_io_modify(&w->io, libev_events(events));
 	if (events) {
 		ev_io_start(r->loop, &w->io);
 		make_fresh(w);
 	}
-	os_mutex_unlock(&r->lock);
+	loop_unlock(r);
 }
 
 void
@@ -190,7 +216,7 @@ watch_renew(struct watch *w)
 {
 	struct reactor *r = w->home;
 
-	os_mutex_lock(&r->lock);
+	loop_lock(r);
 	if (ev_is_active(&w->io)) {
 		int events = w->io.events & (EV_READ | EV_WRITE);
 
@@ -199,7 +225,7 @@ watch_renew(struct watch *w)
 		ev_io_start(r->loop, &w->io);
 		make_fresh(w);
 	}
-	os_mutex_unlock(&r->lock);
+	loop_unlock(r);
 }
 
 void
@@ -209,7 +235,8 @@ watch_drop(struct watch *w)
 	uint32_t rounds = 0;
 	bool in_poll;
 
-	os_mutex_lock(&r->lock);
+	loop_lock(r);
+	r->nwatches--;
 	ev_io_stop(r->loop, &w->io);
 	forget_fresh(w);
 	if (w->prev)
@@ -223,7 +250,7 @@ watch_drop(struct watch *w)
 		rounds = r->rounds;
 		reactor_wake(r);
 	}
-	os_mutex_unlock(&r->lock);
+	loop_unlock(r);
 	free(w);
 	while (in_poll && a_load_acquire(&r->rounds) == rounds)
 		os_give_way();
@@ -241,7 +268,7 @@ watch_doubt(struct watch *w, struct fd *f, uint32_t gen)
 	struct reactor *r = w->home;
 	bool noted = true;
 
-	os_mutex_lock(&r->lock);
+	loop_lock(r);
 	if (r->ndoubts == r->doubts_room) {
 		size_t room = r->doubts_room ? 2 * r->doubts_room : 64;
 		struct doubt *d = realloc(r->doubts, room * sizeof *d);
@@ -259,7 +286,7 @@ watch_doubt(struct watch *w, struct fd *f, uint32_t gen)
 			changed(r);
 		}
 	}
-	os_mutex_unlock(&r->lock);
+	loop_unlock(r);
 	return noted;
 }
 
@@ -270,13 +297,13 @@ reactor_recheck(struct reactor *r)
 	struct doubt *list;
 	size_t i, n;
 
-	os_mutex_lock(&r->lock);
+	loop_lock(r);
 	list = r->doubts;
 	n = r->ndoubts;
 	r->doubts = NULL;
 	r->ndoubts = r->doubts_room = 0;
 	r->recheck_at = CO_FOREVER;
-	os_mutex_unlock(&r->lock);
+	loop_unlock(r);
 	for (i = 0; i < n; i++)
 		co__fd_recheck(list[i].f, list[i].gen);
 	free(list);
@@ -292,10 +319,10 @@ reactor_drop_watches(struct reactor *r)
 	for (;;) {
 		struct fd *f;
 
-		os_mutex_lock(&r->lock);
+		loop_lock(r);
 		w = r->watches;
 		f = w ? w->f : NULL;
-		os_mutex_unlock(&r->lock);
+		loop_unlock(r);
 		if (!w)
 			return;
 		co__fd_unwatch(f, w);
