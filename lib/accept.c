@@ -84,6 +84,9 @@ accept_loop(struct fd *f, struct task *t, struct accepting *a)
 			return n;
 		if (is_of_the_peer(n)) {
 			io_breathe(f, t);
+			code = wait_check(t);	/* or n is a scope's */
+			if (code < 0)
+				return code;
 			continue;
 		}
 		if (!is_shortage(n))
