@@ -54,13 +54,17 @@ run_on_pool(void *arg)
 	return 0;
 }
 
-ssize_t
-io_on_pool(struct fd *f, struct task *t, io_try *attempt, void *arg)
+int
+io_on_pool(struct fd *f, struct task *t, io_try *attempt, void *arg,
+    ssize_t *ret)
 {
 	struct pool_call c = { .attempt = attempt, .f = f, .arg = arg };
 	int unused, code = blocking_run(t, run_on_pool, &c, &unused);
 
-	return code < 0 ? code : c.result;
+	if (code < 0)
+		return code;
+	*ret = c.result;
+	return 0;
 }
 
 /* Blocking, and none of ours: a thing to ask before each call. */
@@ -116,8 +120,10 @@ io_loop(struct fd *f, struct task *t, const struct io_call *call)
 			return code;
 	}
 	for (;;) {
-		if (unlikely(fd_kind(f) == FD_FILE))
-			return io_on_pool(f, t, call->attempt, call->arg);
+		if (unlikely(fd_kind(f) == FD_FILE)) {
+			code = io_on_pool(f, t, call->attempt, call->arg, &n);
+			return code < 0 ? code : n;
+		}
 		if (unlikely(fd_is_shared(f)) && !io_is_socket(f)) {
 			code = wait_for_shared(f, t, call);
 			if (code < 0)

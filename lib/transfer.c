@@ -95,8 +95,10 @@ transfer_loop(struct transfer *x, struct task *t, io_try *attempt)
 		if ((code = io_assure_nonblocking(x->in)) < 0 ||
 		    (code = io_assure_nonblocking(x->out)) < 0)
 			return code;
-		n = slow ? io_on_pool(x->out, t, attempt, x) :
-		    attempt(x->out, x);
+		if (!slow)
+			n = attempt(x->out, x);
+		else if ((code = io_on_pool(x->out, t, attempt, x, &n)) < 0)
+			return code;
 		if (n != -EAGAIN && n != -EINTR)
 			return n;
 		code = n == -EAGAIN ? wait_for_either(x, t) : 0;
