@@ -8,6 +8,9 @@
 #include "inject/fault.h"
 #include "inject/scenarios.h"
 
+#include <signal.h>
+#include <sys/time.h>
+
 #define INTERRUPTED \
 	" accept4 epoll_wait fdatasync fsync ftruncate futex lstat mkdir " \
 	"openat poll preadv pwritev pwritev2 read readv recv recvfrom " \
@@ -154,4 +157,33 @@ TEST(a_spawn_without_a_stack_says_so_and_later_ones_do_well)
 		if (hits == 0)
 			break;
 	}
+}
+
+static int ticks;	/* [atomic] */
+
+static void
+on_tick(int sig)
+{
+	(void)sig;
+	__atomic_add_fetch(&ticks, 1, __ATOMIC_RELAXED);
+}
+
+/* IO-18. */
+TEST(a_thousand_signals_a_second_are_not_noticed, .seconds = 600)
+{
+	static const char *const names[] = { "files", "messages", "names",
+		"pipes", "scopes", "streams", "tcp", "udp", "unix_sockets" };
+	struct itimerval every_ms = { { 0, 1000 }, { 0, 1000 } };
+	struct sigaction act = { .sa_handler = on_tick };
+	uint64_t i, k, n = test_count(100, 10000);
+
+	sigaction(SIGALRM, &act, NULL);		/* no SA_RESTART */
+	setitimer(ITIMER_REAL, &every_ms, NULL);
+	for (i = 0; i < sizeof names / sizeof *names; i++)
+		for (k = 0; k < n; k++)
+			test_result(scenario_run(scenario_find(names[i]), 1),
+			    0);
+	memset(&every_ms, 0, sizeof every_ms);
+	setitimer(ITIMER_REAL, &every_ms, NULL);
+	ck_assert_int_gt(__atomic_load_n(&ticks, __ATOMIC_RELAXED), 0);
 }
