@@ -80,6 +80,17 @@ static const struct test *running;
 /* co_dump of <weft/inspect.h>, in programs that have it. */
 extern void co_dump(FILE *) __attribute__((weak));
 
+/* Saves what was counted for script/coverage, in programs that count: who ends
+   by _exit or a signal must ask for it. */
+extern void __gcov_dump(void) __attribute__((weak));
+
+static void
+save_counts(void)
+{
+	if (__gcov_dump)
+		__gcov_dump();
+}
+
 void
 test_register(struct test *t)
 {
@@ -179,6 +190,7 @@ void
 test_skip(const char *why)
 {
 	snprintf(shared->skipped, sizeof shared->skipped, "%s", why);
+	save_counts();
 	_exit(EXIT_SKIPPED);
 }
 
@@ -438,17 +450,28 @@ test_run_one(int number, const struct test *t)
 /* --- a process inside of a test --- */
 
 static void
+on_abort(int sig)
+{
+	save_counts();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void
 child_main(int fd, int (*fn)(void *), void *arg)
 {
 	struct rlimit none = { 0, 0 };
 	int code;
 
+	if (__gcov_dump)
+		signal(SIGABRT, on_abort);
 	setrlimit(RLIMIT_CORE, &none);
 	dup2(fd, STDERR_FILENO);
 	if (fd != STDERR_FILENO)
 		close(fd);
 	code = fn(arg);
 	fflush(NULL);
+	save_counts();
 	_exit(code >= 0 && code <= 125 ? code : 125);
 }
 

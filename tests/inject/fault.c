@@ -46,11 +46,37 @@ static int first_error;		/* [before first_name] */
 static unsigned first_variants;	/* [before first_name] */
 static int64_t pieces, mapped;	/* [atomic] */
 
+/* A sanitizer's own calls are wrapped as well, and it cannot do without. */
+#if defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SANITIZED 1
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+bool
+fault_can(const char *name)
+{
+	static const char of_sanitizers[] = " pthread_key_create "
+	    "pthread_setspecific sigaltstack sigaction ";
+	char key[64];
+
+	snprintf(key, sizeof key, " %s ", name);
+	return !SANITIZED || !strstr(of_sanitizers, key);
+}
+
 static bool
 is_meant(const char *name)
 {
 	char key[64];
 
+	if (SANITIZED && !fault_can(name))
+		return false;
 	if (!plan.only)
 		return true;
 	snprintf(key, sizeof key, " %s ", name);
@@ -538,16 +564,51 @@ GIVES(posix_spawnattr_setsigdefault, (posix_spawnattr_t *attr,
 GIVES(posix_spawnattr_setsigmask, (posix_spawnattr_t *attr,
     const sigset_t *set), (attr, set), EINVAL)
 
+int __real_getaddrinfo(const char *host, const char *service,
+    const struct addrinfo *hints, struct addrinfo **ret);
+int __wrap_getaddrinfo(const char *host, const char *service,
+    const struct addrinfo *hints, struct addrinfo **ret);
+
+static const char *const *hosts;	/* [const while calls run] */
+
+void
+fault_hosts(const char *const *addresses)
+{
+	hosts = addresses;
+}
+
+/* What the addresses give, in one list. */
+static int
+list_hosts(const char *service, const struct addrinfo *hints,
+    struct addrinfo **ret)
+{
+	struct addrinfo numeric = *hints, **end = ret;
+	const char *const *at;
+	int code = 0;
+
+	*ret = NULL;
+	numeric.ai_flags |= AI_NUMERICHOST;
+	for (at = hosts; *at && code == 0; at++) {
+		code = __real_getaddrinfo(*at, service, &numeric, end);
+		while (code == 0 && *end)
+			end = &(*end)->ai_next;
+	}
+	return code;
+}
+
 /* Its codes are its own: no error of errno is below 0. */
-WRAPS(int, getaddrinfo, (const char *host, const char *service,
-    const struct addrinfo *hints, struct addrinfo **ret))
+int
+__wrap_getaddrinfo(const char *host, const char *service,
+    const struct addrinfo *hints, struct addrinfo **ret)
 {
 	static const int to_eai[] = { EAI_MEMORY, EAI_SYSTEM, EAI_AGAIN,
 	    EAI_FAIL, EAI_NONAME };
 	int error = fails("getaddrinfo", (const int[ERRORS]){ ENOMEM, EMFILE,
 	    EHOSTUNREACH, EIO, ENOENT });
 
-	return error ? to_eai[plan.variant % 5] :
+	if (error)
+		return to_eai[plan.variant % 5];
+	return hosts ? list_hosts(service, hints, ret) :
 	    __real_getaddrinfo(host, service, hints, ret);
 }
 

@@ -49,6 +49,12 @@ int64_t fault_memory(void);
 /* Bytes mapped and not unmapped. */
 int64_t fault_mapped(void);
 
+/* From now on every name has these numeric addresses, in this order, up to a
+   NULL.  NULL: each has its own. */
+void fault_hosts(const char *const *addresses);
+
+/* Not true of what the sanitizer of this build needs for itself. */
+bool fault_can(const char *name);
 /* Is libev linked statically, so that its calls are seen? */
 bool fault_sees_libev(void);
 

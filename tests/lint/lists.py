@@ -25,7 +25,8 @@ check("sources of the library",
 check("public headers", missing(tree("include", ".h")))
 check("test programs",
       missing(sum((files("tests/" + d, ".c") for d in
-                   ("unit", "api", "regress", "sanitizer", "stress")), []),
+                   ("unit", "api", "regress", "sanitizer", "stress")), []) +
+              [p for p in files("tests/inject", ".c") if "_test.c" in p],
               program))
 check("samples", missing([p for p in tree("samples", ".c")
                           if "int\nmain(" in read(p)], program))
