@@ -136,7 +136,8 @@ serve(void *unused)
 	for (k = 0; k < KV_SHARDS; k++)
 		kv_store_clear(&kv_shards[k]);
 	kv_log("served %llu requests of %llu connections",
-	    atomic_load(&kv_stats.commands), atomic_load(&kv_stats.connections));
+	    atomic_load(&kv_stats.commands),
+	    atomic_load(&kv_stats.connections));
 	if (code != -ECANCELED) {
 		kv_log("%s: %s", address, strerror(-code));
 		return code;

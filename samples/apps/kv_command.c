@@ -169,7 +169,8 @@ hello(struct kv_client *c, const struct kv_call *call)
 {
 	long long v = 2;
 
-	if (call->n > 1 && kv_number(call->args[1].p, call->args[1].n, &v) < 0) {
+	if (call->n > 1 &&
+	    kv_number(call->args[1].p, call->args[1].n, &v) < 0) {
 		kv_out_error(&c->out,
 		    "ERR Protocol version is not an integer or out of range");
 		return;

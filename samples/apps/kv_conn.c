@@ -150,7 +150,7 @@ take_messages(struct kv_client *c, struct kv_message *m)
 	    chan_try_recv(c->outbox, &m) == 0);
 }
 
-/* Waits for whatever this client may be up to.  A zeroed case is never ready. */
+/* Waits for whatever the client may be up to.  A zeroed case is never ready. */
 static int
 wait_for_any(struct kv_client *c)
 {
@@ -210,13 +210,14 @@ round_of(struct kv_client *c)
 static void
 finish(struct kv_client *c)
 {
-	const char *p = c->out.p + c->out.sent;
+	size_t left = kv_out_pending(&c->out);
 	char waste[4096];
 
 	co_shield() {
 		co_timeout(CO_SEC(5))
-			if (co_write_full(c->fd, p, kv_out_pending(&c->out)) < 0)
-				break;
+			if (left)
+				co_write_full(c->fd, c->out.p + c->out.sent,
+				    left);
 		shutdown(c->fd, SHUT_WR);
 		co_timeout(CO_SEC(1))
 			while (co_recv(c->fd, waste, sizeof waste, 0) > 0)

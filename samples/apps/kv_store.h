@@ -36,7 +36,7 @@ struct kv_string {
 struct kv_entry {
 	struct kv_entry *next;	/* in its bucket */
 	uint64_t hash;
-	int64_t expires;	/* milliseconds on the clock of co_now(), or 0 */
+	int64_t expires;	/* milliseconds of co_now(), or 0 */
 	union {
 		struct kv_string string;
 		struct kv_list list;
