@@ -242,6 +242,7 @@ main(int argc, char **argv)
 
 	options(argc, argv);
 	o.workers = kv_config.workers;
+	o.flags = CO_DUMP_ON_SIGQUIT;
 	code = kv_store_init();
 	if (code == 0)
 		code = co_run(&o, serve, NULL);
