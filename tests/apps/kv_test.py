@@ -679,6 +679,15 @@ def bad_options():
     return wrong
 
 
+def parser():
+    """Random requests in random pieces; it prints its seed."""
+    p = subprocess.run(wrapper + ["tests/apps/kv_resp_fuzz"], timeout=LIMIT,
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                       text=True)
+    return [] if p.returncode == 0 else \
+        ["status %d" % p.returncode, p.stdout]
+
+
 def main():
     names = ["the same bytes as Redis", "the same globs as Redis",
              "the same sessions of redis-cli as Redis", "redis-benchmark"]
@@ -705,6 +714,11 @@ def main():
         for test in slow_subscriber, limits, idle, under_load:
             check("%s, workers: %s" % (test.__name__, workers), test(workers))
     check("bad options are refused", bad_options())
+    if os.path.exists("tests/apps/kv_resp_fuzz"):
+        check("any requests in any pieces", parser())
+    else:
+        skip("any requests in any pieces", "tests/apps/kv_resp_fuzz is not "
+             "built")
 
 
 if PROGRAM in os.environ.get("APPS", "").split():
