@@ -2,16 +2,14 @@
 /*
  * 02-ping-pong.c - two coroutines talk through two channels.
  *
- * A channel without a buffer is a rendezvous.  Whoever uses a channel must be
- * waited for before the last chan_unref: here by the scope.
+ * Whoever uses a channel is waited for before the last chan_unref.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <weft.h>
 
 struct table {
-	chan(int) there;
-	chan(int) back;
+	chan(int) there, back;
 };
 
 static int
@@ -26,17 +24,20 @@ static int
 play(struct table t)
 {
 	struct co_scope s;
-	int ball = 0;
+	int ball = 0, code = 0;
 
 	co_scope(s) {
-		if (co_go(pong, t) < 0)
-			break;
-		while (ball < 6 && chan_send(t.there, ball) == 0 &&
-		    chan_recv(t.back, &ball) == 0)
-			printf("the ball comes back as %d\n", ball++);
+		code = co_go(pong, t);
+		while (code == 0 && ball < 6) {
+			code = chan_send(t.there, ball);
+			if (code == 0)
+				code = chan_recv(t.back, &ball);
+			if (code == 0)
+				printf("the ball comes back as %d\n", ball++);
+		}
 		chan_close(t.there);
 	}
-	return s.status;
+	return code < 0 ? code : s.status;
 }
 
 static int

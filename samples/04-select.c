@@ -4,6 +4,7 @@
  *
  * Exactly one case takes effect, and its index is returned.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <weft.h>
 
@@ -12,10 +13,9 @@ ticker(chan(int) *ticks)
 {
 	int i;
 
-	for (i = 1; i <= 3; i++) {
+	for (i = 1; i <= 3; i++)
 		if (co_sleep(CO_MS(1)) < 0 || chan_send(*ticks, i) < 0)
 			break;
-	}
 	return 0;
 }
 
@@ -38,16 +38,17 @@ static int
 body(void *arg)
 {
 	chan(int) ticks = chan_new(int, 0), silence = chan_new(int, 0);
+	int code = ticks && silence ? 0 : -ENOMEM;
 	struct co_scope s;
 
 	(void)arg;
 	co_scope(s) {
-		if (ticks && silence && co_go(ticker, ticks) == 0)
+		if (code == 0 && (code = co_go(ticker, ticks)) == 0)
 			listen_to(ticks, silence);
 	}
 	chan_unref(ticks);
 	chan_unref(silence);
-	return s.status;
+	return code < 0 ? code : s.status;
 }
 
 int

@@ -2,8 +2,8 @@
 /*
  * 05-workers.c - jobs in, results out, and a few who do the work.
  *
- * co_go copies its value to the new coroutine's stack, so that each has its
- * own.  What cannot be spawned ends the scope, and so everybody in it.
+ * co_go copies its value to the new coroutine's stack.  If some cannot be
+ * started the others do the work.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,28 +28,28 @@ static int
 body(void *arg)
 {
 	struct shop shop = { chan_new(int, 0), chan_new(long, JOBS) };
+	int i, hired = 0, code = shop.jobs && shop.results ? 0 : -ENOMEM;
 	long sum = 0, square;
 	struct co_scope s;
-	int i;
 
 	(void)arg;
-	if (!shop.jobs || !shop.results)
-		return -ENOMEM;
 	co_scope(s) {
-		for (i = 0; i < WORKERS; i++)
-			if (co_go(worker, shop) < 0)
-				co_cancel(&s);
-		for (i = 1; i <= JOBS; i++)
-			chan_send(shop.jobs, i);
+		for (i = 0; i < WORKERS && code == 0; i++)
+			if ((code = co_go(worker, shop)) == 0)
+				hired++;
+		if (hired > 0)
+			code = 0;
+		for (i = 1; i <= JOBS && code == 0; i++)
+			code = chan_send(shop.jobs, i);
 		chan_close(shop.jobs);
 	}
-	while (chan_try_recv(shop.results, &square) == 0)
+	while (code == 0 && chan_try_recv(shop.results, &square) == 0)
 		sum += square;
-	if (s.status == 0)
+	if (code == 0)
 		printf("the sum of %d squares is %ld\n", JOBS, sum);
 	chan_unref(shop.jobs);
 	chan_unref(shop.results);
-	return s.status;
+	return code < 0 ? code : s.status;
 }
 
 int

@@ -44,7 +44,7 @@ body(void *arg)
 			oracle[i].answer = answer;
 			code = co_go(ask, oracle[i]);
 		}
-		if (code == 0 && chan_recv(answer, &first) == 0)
+		if (code == 0 && (code = chan_recv(answer, &first)) == 0)
 			printf("%s has answered first\n", first);
 		co_cancel(&s);
 	}

@@ -31,24 +31,24 @@ body(void *arg)
 {
 	co_bcast(int) news = co_bcast_new(int, 4, CO_BCAST_WAIT);
 	struct reader r[3] = { { 0 } };
+	int i, code = news ? 0 : -ENOMEM;
 	struct co_scope s;
-	int i;
 
 	(void)arg;
-	if (!news)
-		return -ENOMEM;
 	co_scope(s) {
-		for (i = 0; i < 3; i++) {
+		for (i = 0; i < 3 && code == 0; i++) {
 			r[i].sub = co_bcast_subscribe(news);
-			if (!r[i].sub || co_spawn(reader, &r[i]) < 0)
-				co_cancel(&s);
-			co_bcast_send(news, 100 * (i + 1));
+			code = r[i].sub ? co_spawn(reader, &r[i]) : -ENOMEM;
+			if (code < 0)
+				co_sub_unref(r[i].sub);
+			else
+				code = co_bcast_send(news, 100 * (i + 1));
 		}
-		co_bcast_unref(news);	/* closes it */
+		co_bcast_unref(news);	/* closes it: the readers end */
 	}
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 3 && code == 0; i++)
 		printf("reader %d has heard %d\n", i, r[i].sum);
-	return s.status;
+	return code < 0 ? code : s.status;
 }
 
 int

@@ -36,8 +36,9 @@ body(void *arg)
 
 	(void)arg;
 	co_scope(s) {
-		co_go(dine, (struct seat){ "Plato", &fork_a, &fork_b });
-		co_go(dine, (struct seat){ "Zeno", &fork_b, &fork_a });
+		if (co_go(dine, (struct seat){ "Plato", &fork_a, &fork_b }) < 0 ||
+		    co_go(dine, (struct seat){ "Zeno", &fork_b, &fork_a }) < 0)
+			co_cancel(&s);
 	}
 	return s.status;
 }

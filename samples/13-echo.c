@@ -13,9 +13,11 @@ echo(int *fd)
 	char buf[64];
 	ssize_t n;
 
-	while ((n = co_read(*fd, buf, sizeof buf)) > 0)
-		co_write_full(*fd, buf, (size_t)n);
-	return co_close(*fd);
+	while ((n = co_read(*fd, buf, sizeof buf)) > 0 &&
+	    co_write_full(*fd, buf, (size_t)n) == n)
+		;
+	co_close(*fd);
+	return 0;		/* a lost connection ends no server */
 }
 
 static int
@@ -26,27 +28,28 @@ listener(int *fd)
 	while ((peer = co_accept(*fd, NULL, NULL)) >= 0)
 		if (co_go(echo, peer) < 0)
 			co_close(peer);
-	return 0;
+	return peer;
 }
 
 static int
 body(void *arg)
 {
-	char address[64] = "", buf[5] = "";
-	int fd = co_listen(arg), client;
+	char address[64], buf[5] = "";
+	int fd = co_listen(arg), peer = -1;
 	struct co_scope server;
 
 	co_scope(server) {
-		co_go(listener, fd);
-		co_address(fd, address, sizeof address);
-		client = co_dial(address);
-		if (co_write_full(client, "weft", 4) == 4 &&
-		    co_read_full(client, buf, 4) == 4)
+		if (fd >= 0 && co_go(listener, fd) == 0 &&
+		    co_address(fd, address, sizeof address) == 0 &&
+		    (peer = co_dial(address)) >= 0 &&
+		    co_write_full(peer, "weft", 4) == 4 &&
+		    co_read_full(peer, buf, 4) == 4)
 			printf("it comes back: %s\n", buf);
-		co_close(client);
 		co_cancel(&server);
 	}
-	return co_close(fd);
+	co_close(peer);		/* of -1: -EBADF, and nothing else */
+	co_close(fd);
+	return fd < 0 ? fd : peer < 0 ? peer : buf[0] ? 0 : -1;
 }
 
 int

@@ -2,9 +2,12 @@
 # SPDX-License-Identifier: MIT
 """samples.py - every sample runs, and prints what stands in its .out file.
 
-A sample without one need only end well.  A .in file is its standard input.
+A .in file is its standard input.  Each line of an .err file is a regular
+expression, for a whole line of standard error: in this order, with any others
+in between.
 """
 import os
+import re
 import subprocess
 import sys
 
@@ -17,8 +20,20 @@ wrapper = os.environ.get("TEST_WRAPPER", "").split()
 samples = os.environ.get("SAMPLES", "").split()
 
 
+def unseen(pattern_file, text):
+    """The first pattern that no line fits, after the lines of those before."""
+    lines = iter(text.split("\n"))
+    with open(pattern_file, encoding="utf-8") as f:
+        for pattern in f.read().splitlines():
+            if not any(re.fullmatch(pattern, line) for line in lines):
+                return ["no line on standard error, or not in this order:",
+                        pattern, "it wrote:", text]
+    return []
+
+
 def problems(sample):
     want = os.path.join(SRC, sample + ".out")
+    patterns = os.path.join(SRC, sample + ".err")
     given = os.path.join(SRC, sample + ".in")
     with open(given if os.path.exists(given) else os.devnull, "rb") as stdin:
         try:
@@ -32,11 +47,14 @@ def problems(sample):
     if p.returncode:
         wrong += ["exit status %d" % p.returncode, got,
                   p.stderr.decode(errors="replace")]
-    if os.path.exists(want):
-        with open(want, encoding="utf-8") as f:
-            expected = f.read()
-        if got != expected:
-            wrong += ["it should print:", expected, "it printed:", got]
+    if not os.path.exists(want):
+        return wrong + [sample + ".out is missing"]
+    with open(want, encoding="utf-8") as f:
+        expected = f.read()
+    if got != expected:
+        wrong += ["it should print:", expected, "it printed:", got]
+    if os.path.exists(patterns):
+        wrong += unseen(patterns, p.stderr.decode(errors="replace"))
     return wrong
 
 

@@ -37,7 +37,8 @@ check("what else a release holds",
       missing(files("man", "") + tree("tests/lint", "") +
               tree("tests/compile", "") + tree("tests/models", "") +
               tree("tests", ".h") +
-              tree("samples", ".h", ".out", ".in", ".md") +
+              tree("samples", ".h", ".out", ".in", ".err", ".md", ".go", ".mod",
+                   ".sum", ".rs", ".toml", ".lock") +
               files("script", "") + files("bench", ".h", ".py", ".sh") +
               files("bench/compare", "") + files("bench/results", "") +
               files("tests", "")))
