@@ -1,0 +1,5 @@
+module weft/port
+
+go 1.21
+
+require golang.org/x/sync v0.7.0
