@@ -1,5 +1,5 @@
 module weft/port
 
-go 1.21
+go 1.22
 
 require golang.org/x/sync v0.7.0

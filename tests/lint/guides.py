@@ -85,10 +85,26 @@ def prints(name, command, **more):
     return []
 
 
+def no_go():
+    """Why nothing can be said of Go: each turn of a loop has its own variable
+    since 1.22."""
+    if not shutil.which("go"):
+        return "go is not installed"
+    version = run(["go", "env", "GOVERSION"], cwd=SRC)[1]
+    found = re.search(r"go(\d+)\.(\d+)", version)
+    if not found or tuple(map(int, found.groups())) < (1, 22):
+        return "go 1.22 or newer is wanted"
+    return None
+
+
 def go(temporary):
     names = files("samples/port", ".go")
-    if not shutil.which("go"):
-        return [skip(name, "go is not installed") for name in names]
+    os.environ["GOTOOLCHAIN"] = "local"
+    if not os.environ.get("HOME"):
+        os.environ.setdefault("GOCACHE", os.path.join(temporary, "cache"))
+    why = no_go()
+    if why:
+        return [skip(name, why) for name in names]
     if shutil.which("gofmt"):
         check("gofmt has nothing to change",
               run(["gofmt", "-l", PORT])[1].split())
