@@ -5,12 +5,12 @@
  * The worker goes on with other coroutines meanwhile.  Once begun such a call
  * is waited for, whatever is cancelled: so it may use the caller's stack.
  */
+#include <poll.h>
 #include <stdio.h>
-#include <unistd.h>
 #include <weft.h>
 
 struct job {
-	useconds_t naps;
+	int milliseconds;
 	int ticks;
 };
 
@@ -20,7 +20,7 @@ nap(void *arg)
 	struct job *job = arg;
 
 	printf("in a coroutine: %s\n", co_inside() ? "yes" : "no");
-	return usleep(job->naps) < 0 ? -1 : 42;
+	return poll(NULL, 0, job->milliseconds) < 0 ? -1 : 42;
 }
 
 static int
@@ -36,7 +36,7 @@ ticker(void *arg)
 static int
 body(void *arg)
 {
-	struct job job = { 50000, 0 };
+	struct job job = { 50, 0 };
 	struct co_scope s;
 	int code = 0;
 
