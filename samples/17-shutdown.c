@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 #include <weft.h>
 
 static struct co_waitgroup busy = CO_WAITGROUP_INIT;
@@ -20,14 +21,13 @@ answer(int *n)
 static void
 serve(chan(int) in)
 {
-	int n;
-
-	while (co_select(co_on_recv(in, &n), co_on_signal(SIGTERM)) == 0) {
+	for (int n; co_select(co_on_recv(in, &n),
+	    co_on_signal(SIGTERM)) == 0;) {
 		co_waitgroup_add(&busy, 1);
 		if (co_go(answer, n) < 0)
 			co_waitgroup_done(&busy);
 		if (n == 3)
-			raise(SIGTERM);
+			kill(getpid(), SIGTERM);
 	}
 	printf("told to end\n");
 	co_timeout(CO_MS(200))

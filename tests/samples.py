@@ -3,8 +3,8 @@
 """samples.py - every sample runs, and prints what stands in its .out file.
 
 A .in file is its standard input.  Each line of an .err file is a regular
-expression, for a whole line of standard error: in this order, with any others
-in between.
+expression for a whole line of standard error; each takes another one, in any
+order.
 """
 import os
 import re
@@ -21,13 +21,15 @@ samples = os.environ.get("SAMPLES", "").split()
 
 
 def unseen(pattern_file, text):
-    """The first pattern that no line fits, after the lines of those before."""
-    lines = iter(text.split("\n"))
+    """What is wrong if a pattern fits none of the lines that are left."""
+    lines = text.split("\n")
     with open(pattern_file, encoding="utf-8") as f:
         for pattern in f.read().splitlines():
-            if not any(re.fullmatch(pattern, line) for line in lines):
-                return ["no line on standard error, or not in this order:",
-                        pattern, "it wrote:", text]
+            fits = [line for line in lines if re.fullmatch(pattern, line)]
+            if not fits:
+                return ["no line on standard error fits:", pattern,
+                        "it wrote:", text]
+            lines.remove(fits[0])
     return []
 
 

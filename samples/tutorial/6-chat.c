@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <weft.h>
 
 struct text {
@@ -107,7 +108,7 @@ visit(void *address)
 	ssize_t n;
 
 	if (!s) {
-		raise(SIGTERM);
+		kill(getpid(), SIGTERM);
 		return fd < 0 ? fd : co_close(fd);
 	}
 	n = co_stream_printf(s, "hello, all\n");
@@ -117,7 +118,7 @@ visit(void *address)
 		n = co_stream_read_line(s, line, sizeof line);
 	if (n > 0)
 		printf("heard: %s", line);
-	raise(SIGTERM);
+	kill(getpid(), SIGTERM);
 	while (n > 0 && (n = co_stream_read_line(s, line, sizeof line)) > 0)
 		printf("heard: %s", line);
 	co_stream_close(s);
