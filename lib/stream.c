@@ -471,6 +471,32 @@ co_stream_printf(struct co_stream *s, const char *format, ...)
 	return n;
 }
 
+/*
+ * It does not fit the buffer.  While nothing of it has been sent its head is
+ * alone in there, and can be taken out again.
+ */
+static int
+write_large_frame(struct co_stream *s, const unsigned char *head,
+    const void *buf, size_t n)
+{
+	struct half *h = &s->out;
+	ssize_t k = co_stream_flush(s);
+
+	if (k < 0)
+		return (int)k;
+	k = co_stream_write(s, head, 4);
+	if (k < 0)
+		return (int)k;
+	k = co_stream_write(s, buf, n);
+	if (k >= 0)
+		return 0;
+	if (h->at == 0 && h->end == 4)
+		h->end = 0;
+	else
+		s->broken = (int)k;
+	return (int)k;
+}
+
 EXPORT int
 co_stream_write_frame(struct co_stream *s, const void *buf, size_t n)
 {
@@ -482,13 +508,13 @@ co_stream_write_frame(struct co_stream *s, const void *buf, size_t n)
 	if (n > UINT32_MAX)
 		return -EMSGSIZE;
 	/* The two parts go together or not at all. */
-	if (4 + n < OUT_ROOM && (k = out_room(s, 4 + n)) < 0)
-		return (int)k;
-	k = co_stream_write(s, head, sizeof head);
+	if (4 + n >= OUT_ROOM)
+		return write_large_frame(s, head, buf, n);
+	k = out_room(s, 4 + n);
 	if (k < 0)
 		return (int)k;
-	k = co_stream_write(s, buf, n);
-	if (k < 0 && 4 + n >= OUT_ROOM)
-		s->broken = (int)k;
+	k = co_stream_write(s, head, sizeof head);
+	if (k >= 0)
+		k = co_stream_write(s, buf, n);
 	return k < 0 ? (int)k : 0;
 }
