@@ -593,3 +593,68 @@ TEST(a_write_without_a_reader_gives_epipe_and_kills_nobody)
 		test_result(test_run(w, no_signal, NULL), 0);
 	signal(SIGPIPE, SIG_DFL);
 }
+
+/* Poll(2) says POLLERR of it, and nothing else. */
+static int
+error_on_a_full_pipe(void *arg)
+{
+	char buf[4096] = { 0 };
+	int status = 1;
+
+	(void)arg;
+	make_pipe(fds);
+	fcntl(fds[1], F_SETFL, O_NONBLOCK);
+	while (write(fds[1], buf, sizeof buf) > 0)
+		continue;
+	test_result(co_close(fds[0]), 0);
+	test_result(co_wait_fd(fds[1], CO_WRITE), CO_WRITE);
+	test_result(co_select(co_on_writable(fds[1], &status)), 0);
+	test_result(status, 0);
+	test_result(co_write(fds[1], "x", 1), -EPIPE);
+	return co_close(fds[1]);
+}
+
+TEST(an_error_makes_a_full_pipe_writable)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, error_on_a_full_pipe, NULL), 0);
+}
+
+/* --- signals -------------------------------------------------------------- */
+
+static void
+on_signal(int sig)
+{
+	(void)sig;
+}
+
+static void *
+thread_reads(void *arg)
+{
+	char c = 0;
+
+	test_result(co_read(*(int *)arg, &c, 1), 1);
+	ck_assert_int_eq(c, 'x');
+	return NULL;
+}
+
+/* It sits in poll(2), which a signal ends whatever SA_RESTART says. */
+TEST(a_signal_does_not_end_a_threads_wait)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+	struct timespec pause = { 0, 200000 };
+	pthread_t t;
+	int pair[2], i;
+
+	sigaction(SIGUSR1, &sa, NULL);
+	ck_assert_int_eq(pipe(pair), 0);
+	ck_assert_int_eq(pthread_create(&t, NULL, thread_reads, &pair[0]), 0);
+	for (i = 0; i < 200; i++) {
+		pthread_kill(t, SIGUSR1);
+		nanosleep(&pause, NULL);
+	}
+	ck_assert_int_eq(write(pair[1], "x", 1), 1);
+	pthread_join(t, NULL);
+	close(pair[0]);
+	close(pair[1]);
+}

@@ -593,3 +593,75 @@ TEST(plain_threads_select_with_coroutines)
 		run(w, threads_main, NULL);
 	threads_main(NULL);
 }
+
+/* --- a task that ends while a value comes --------------------------------- */
+
+struct two_ends {
+	uint64_t seed;
+	chan(int) ch;
+	uint64_t rounds, spin[2];
+};
+
+static void
+spin_for(uint64_t n)
+{
+	while (n-- > 0)
+		__asm__ volatile("");
+}
+
+static int
+ends_soon(void *arg)
+{
+	spin_for(((struct two_ends *)arg)->spin[0]);
+	return 5;
+}
+
+static int
+sends_soon(void *arg)
+{
+	struct two_ends *e = arg;
+
+	spin_for(e->spin[1]);
+	return chan_send(e->ch, 1);
+}
+
+/* Both happen in each round, and each of them is seen. */
+static int
+both_are_seen(void *arg)
+{
+	struct two_ends *e = arg;
+	struct co_task ends, sends;
+	int v, code, result;
+
+	while (e->rounds-- > 0) {
+		e->spin[0] = test_below(&e->seed, 1500);
+		e->spin[1] = test_below(&e->seed, 1500);
+		test_result(co_fork(&ends, ends_soon, e), 0);
+		test_result(co_fork(&sends, sends_soon, e), 0);
+		v = result = 0;
+		code = co_select(co_on_recv(e->ch, &v),
+		    co_on_join(&ends, &result));
+		if (code == 0) {
+			ck_assert_int_eq(v, 1);
+			test_result(co_join(&ends), 5);
+		} else {	/* what was sent is there still */
+			test_result(code, 1);
+			test_result(result, 5);
+			test_result(chan_recv(e->ch, &v), 0);
+		}
+		test_result(co_join(&sends), 0);
+	}
+	return 0;
+}
+
+TEST(a_join_does_not_lose_what_a_channel_brings, .seconds = 120)
+{
+	struct two_ends e = { .seed = test_seed() };
+
+	FOR_WORKERS(w) {
+		e.rounds = test_count(5000, 500000);
+		e.ch = chan_new(int, 0);
+		test_result(test_run(w, both_are_seen, &e), 0);
+		chan_unref(e.ch);
+	}
+}

@@ -27,7 +27,7 @@ check("test programs",
       missing(sum((files("tests/" + d, ".c") for d in
                    ("unit", "api", "regress", "sanitizer", "stress")), []) +
               [p for p in files("tests/inject", ".c") if "_test.c" in p],
-              program))
+              program) + missing(files("tests/fuzz", "_fuzz.c"), program))
 check("samples", missing([p for p in tree("samples", ".c")
                           if "int\nmain(" in read(p)], program))
 check("benchmarks", missing([p for p in files("bench", ".c")
@@ -41,14 +41,14 @@ check("what else a release holds",
                    ".sum", ".rs", ".toml", ".lock") +
               files("script", "") + files("bench", ".h", ".py", ".sh") +
               files("bench/compare", "") + files("bench/results", "") +
-              files("tests", "")))
+              files("tests", "") + files("tests/fuzz", "replay.c")))
 
 wrong = []
 places = r"(?:lib|asm|include|tests|samples|bench|man|script|\.ci)/"
 for name in sorted(listed):
     if re.match(places + r"[\w./-]*\w$", name) and \
             not name.endswith((".la", ".a")):
-        if not any(os.path.isfile(os.path.join(SRC, name + end))
+        if not any(os.path.exists(os.path.join(SRC, name + end))
                    for end in ("", ".c")):
             wrong.append(name + " is in Makefile.am and nowhere else")
 check("names without a file", wrong)

@@ -1,148 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timer_test.c - the heaps of timers against one sorted array.
- *
- * Timers have tasks as owners only in name here: scopes, which fire without
- * being claimed, stand for all of them.
+ * timer_test.c - the heaps of timers against one sorted array: timer_model.h.
  */
 #include "harness.h"
 
-#include "timer.h"
-
-enum { MOST = 300 };
-
-struct model {			/* what is armed, in the order of firing */
-	co_time when;
-	uint32_t seq;
-	uint32_t id;
-	int scope;
-};
-
-static struct timers heap;
-static struct co_scope scopes[MOST];
-static struct model model[MOST];
-static bool armed[MOST];
-static int n_model;
-static uint32_t next_seq;
-static int fired[MOST], n_fired;
-
-static void
-on_wake(struct task *t)
-{
-	ck_abort_msg("task %p was woken", (void *)t);
-}
-
-static void
-on_end(struct co_scope *s)
-{
-	ck_assert_uint_eq(s->co__timer_state, SCOPE_TIMER_FIRING);
-	fired[n_fired++] = (int)(s - scopes);
-}
-
-static uint32_t
-check_one(int which)
-{
-	const struct timer_heap *x = &heap.heap[which];
-	uint32_t i;
-
-	for (i = 0; i < x->count; i++) {
-		const struct timer_entry *e = &x->at[i];
-		const struct timer_entry *up = &x->at[i ? (i - 1) / 4 : 0];
-
-		ck_assert(up->when <= e->when);
-		ck_assert_uint_eq(heap.pos[e->node], i);
-		ck_assert_uint_eq(heap.node[e->node].armed,
-		    1 + (uint32_t)which);
-	}
-	return x->count;
-}
-
-static void
-check_heap(void)
-{
-	uint32_t n = check_one(TIMER_EXACT) + check_one(TIMER_COARSE);
-	co_time next = n_model ? model[0].when : CO_FOREVER;
-
-	ck_assert_uint_eq(n, (uint32_t)n_model);
-	ck_assert_int_eq(heap.next, next);
-	ck_assert_int_ge(heap.wake, next);
-	if (next < CO_FOREVER - TIMER_SLACK)
-		ck_assert_int_le(heap.wake, next + TIMER_SLACK);
-}
-
-static void
-add(int scope, co_time now, co_time when)
-{
-	struct model m = { when, next_seq++, 0, scope };
-	int at = n_model;
-
-	test_result(timer_add(&heap, now, when, &scopes[scope], 0,
-	    &m.id), 0);
-	while (at > 0 && model[at - 1].when > when) {
-		model[at] = model[at - 1];
-		at--;
-	}
-	model[at] = m;
-	n_model++;
-	armed[scope] = true;
-}
-
-static int
-place_of(int scope)
-{
-	int i;
-
-	for (i = 0; i < n_model; i++)
-		if (model[i].scope == scope)
-			return i;
-	return -1;
-}
-
-static void
-del(int scope)
-{
-	int at = place_of(scope);
-	struct model m;
-
-	if (at < 0)
-		return;
-	m = model[at];
-	ck_assert(timer_del(&heap, m.id, &scopes[scope], 0));
-	ck_assert(!timer_del(&heap, m.id, &scopes[scope], 0));
-	memmove(&model[at], &model[at + 1],
-	    (size_t)(n_model - at - 1) * sizeof *model);
-	n_model--;
-	armed[scope] = false;
-}
-
-static void
-expire(co_time now)
-{
-	int due = 0, i;
-
-	n_fired = 0;
-	while (due < n_model && model[due].when <= now)
-		due++;
-	ck_assert_int_eq(timers_expire(&heap, now, on_wake, on_end), due);
-	ck_assert_int_eq(n_fired, due);
-	for (i = 0; i < due; i++) {
-		ck_assert_int_eq(fired[i], model[i].scope);
-		ck_assert(!timer_del(&heap, model[i].id,
-		    &scopes[model[i].scope], 0));
-		armed[model[i].scope] = false;
-	}
-	memmove(model, &model[due], (size_t)(n_model - due) * sizeof *model);
-	n_model -= due;
-}
+#include "timer_model.h"
 
 static void
 random_operations(uint64_t *seed, co_time range, uint64_t rounds)
 {
 	co_time now = 0;
 
-	timers_init(&heap);
-	n_model = 0;
-	memset(armed, 0, sizeof armed);
+	model_begin();
 	while (rounds-- && now < INT64_MAX / 2) {
 		int scope = (int)test_below(seed, MOST);
 
@@ -187,8 +56,7 @@ TEST(equal_times_fire_in_the_order_of_arming_even_when_counters_wrap)
 {
 	int i;
 
-	timers_init(&heap);
-	n_model = 0;
+	model_begin();
 	heap.seq = next_seq = 0xffffffffu - MOST / 2;
 	for (i = 0; i < MOST; i++)
 		add(i, 0, 5);
@@ -207,8 +75,7 @@ TEST(the_ends_of_time)
 		CO_FOREVER };
 	int i;
 
-	timers_init(&heap);
-	n_model = 0;
+	model_begin();
 	ck_assert_int_eq(heap.next, CO_FOREVER);
 	for (i = 5; i >= 0; i--)
 		add(i, 0, times[i]);
@@ -228,8 +95,7 @@ TEST(an_old_name_deletes_nothing)
 {
 	struct model old;
 
-	timers_init(&heap);
-	n_model = 0;
+	model_begin();
 	add(0, 0, 5);
 	old = model[0];
 	del(0);
