@@ -11,6 +11,7 @@
 #include <weft/scope.h>
 
 #include "blocking.h"
+#include "worker.h"
 
 static uint32_t may_start;	/* [atomic] threads that can still be made */
 
@@ -43,6 +44,17 @@ give(void *arg)
 
 enum { CLIENTS = 3 };
 
+/* What was the frame of a job is now this: nobody may use it any more. */
+static noinline void
+smear(void)
+{
+	volatile unsigned char all[2048];
+	size_t i;
+
+	for (i = 0; i < sizeof all; i++)
+		all[i] = 0xa5;
+}
+
 /* Sleeps for about as long as a thread stays idle. */
 static int
 client(void *arg)
@@ -51,6 +63,7 @@ client(void *arg)
 
 	for (i = 0; i < n; i++) {
 		test_result(co_blocking(give, (void *)(intptr_t)i), i);
+		smear();
 		test_result(co_sleep(CO_US(test_below(&seed, 120))), 0);
 	}
 	return 0;
@@ -84,6 +97,90 @@ TEST(a_thread_that_leaves_takes_no_job_with_it, .seconds = 120)
 		test_result(test_run(w, clients, &seed), 0);
 		ck_assert_int_eq(co__blocking_threads(), 0);
 	}
+}
+
+/* --- a job that is done --------------------------------------------------- */
+
+static const struct co_spawn_options pinned = { .pinned = true };
+static uint32_t over;		/* [atomic] */
+
+static struct worker *held;	/* [const while `over` is 0] */
+
+/* Serves the loop of the worker that is held, as a watch does. */
+static int
+serves(void *arg)
+{
+	struct worker *w;
+
+	(void)arg;
+	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
+		w = worker_self();
+		if (w != held)
+			w->rt->reactor->poll(held->reactor, 0);
+		co_yield();
+	}
+	return 0;
+}
+
+/*
+ * Keeps its worker until another one has served this one's loop and sent the
+ * waiter here: then it runs at once, while the other is still busy with its
+ * job.
+ */
+static int
+holds_worker(void *arg)
+{
+	const struct worker *w = worker_self();
+	int64_t until;
+
+	(void)arg;
+	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
+		until = test_now() + CO_MS(50);
+		while (!__atomic_load_n(&w->inbox_count, __ATOMIC_ACQUIRE) &&
+		    test_now() < until)
+			continue;
+		co_yield();
+	}
+	return 0;
+}
+
+static int
+waits_pinned(void *arg)
+{
+	uint64_t i, n = test_count(400, 100000);
+	int64_t until;
+
+	(void)arg;
+	held = worker_self();
+	test_result(co_spawn(serves, NULL), 0);
+	test_result(co_spawn_with(&pinned, holds_worker, NULL), 0);
+	for (i = 0; i < n; i++) {
+		test_result(co_blocking(give, (void *)(intptr_t)i), i);
+		smear();
+		/* The next job would lie in the same place. */
+		for (until = test_now() + CO_US(100); test_now() < until; )
+			continue;
+	}
+	__atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static int
+two_that_are_pinned(void *arg)
+{
+	struct co_scope s;
+
+	(void)arg;
+	co_scope(s)
+		test_result(co_spawn_with(&pinned, waits_pinned, NULL), 0);
+	return s.status;
+}
+
+TEST(a_job_is_not_touched_when_its_waiter_runs, .seconds = 120)
+{
+	may_start = UINT32_MAX;
+	over = 0;
+	test_result(test_run(2, two_that_are_pinned, NULL), 0);
 }
 
 /* --- threads that cannot be made ------------------------------------------ */

@@ -32,6 +32,7 @@ struct game {
 	struct co_rwlock rwlock;
 	chan(int) ch;
 	chan(int) back;
+	struct co_task child;
 	co_future(int) future;
 	co_watch(int) watch;
 	co_bcast(int) bcast;
@@ -297,29 +298,11 @@ play(void *arg)
 	return 0;
 }
 
-struct growing {
-	uint32_t started;		/* [atomic] */
-	uint64_t spin;
-};
-
 static int
 child(void *arg)
 {
-	struct growing *c = arg;
-
-	__atomic_store_n(&c->started, 1, __ATOMIC_RELEASE);
-	spin(c->spin);
-	return 0;
-}
-
-/* It begins on another worker, if one comes in time to take it from here. */
-static void
-let_it_start(struct growing *c)
-{
-	uint64_t n = 0;
-
-	while (!__atomic_load_n(&c->started, __ATOMIC_ACQUIRE) && n++ < 100000)
-		spin(1);
+	spin(*(uint64_t *)arg);
+	return 7;
 }
 
 __attribute__((noinline)) static int
@@ -332,26 +315,43 @@ one_join(struct co_task *t, co_time limit)
 	return code;
 }
 
+/* A thread joins: it waits while the child runs. */
+static void *
+joiner(void *arg)
+{
+	struct game *g = arg;
+	uint64_t seed = ~g->seed, i;
+	int code;
+
+	for (i = 1; i <= g->rounds; i++) {
+		while (__atomic_load_n(&g->begun, __ATOMIC_ACQUIRE) < i)
+			sched_yield();
+		code = one_join(&g->child, (co_time)test_below(&seed, 90000));
+		smear();
+		if (code == -ETIMEDOUT)
+			code = co_join(&g->child);
+		test_result(code, 7);
+		__atomic_store_n(&g->done, i, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
 static int
 joins(void *arg)
 {
 	struct game *g = arg;
-	struct growing c;
-	struct co_task t;
-	uint64_t i;
-	int code;
+	uint64_t i, n;
+	pthread_t t;
 
-	for (i = 0; i < 20 * g->rounds; i++) {
-		c = (struct growing){ .spin = test_below(&g->seed, 20000) };
-		test_result(co_fork(&t, child, &c), 0);
-		let_it_start(&c);
-		code = one_join(&t, (co_time)test_below(&g->seed, 20000));
-		smear();
-		if (code < 0) {
-			test_result(code, -ETIMEDOUT);
-			test_result(co_join(&t), 0);
-		}
+	ck_assert_int_eq(pthread_create(&t, NULL, joiner, g), 0);
+	for (i = 1; i <= g->rounds; i++) {
+		n = test_below(&g->seed, 60000);
+		test_result(co_fork(&g->child, child, &n), 0);
+		__atomic_store_n(&g->begun, i, __ATOMIC_RELEASE);
+		while (__atomic_load_n(&g->done, __ATOMIC_ACQUIRE) < i)
+			co_yield();
 	}
+	pthread_join(t, NULL);
 	return 0;
 }
 
@@ -373,10 +373,9 @@ static const struct way ways[] = {
 };
 
 static void
-one_game(int workers, const struct way *way, co_fn *fn)
+one_game(int workers, const struct way *way, co_fn *fn, uint64_t rounds)
 {
-	struct game g = { .seed = test_seed(), .way = way,
-		.rounds = test_count(100, 100000),
+	struct game g = { .seed = test_seed(), .way = way, .rounds = rounds,
 		.mutex = CO_MUTEX_INIT,
 		.cond = CO_COND_INIT, .sem = CO_SEM_INIT(0),
 		.event = CO_EVENT_INIT, .rwlock = CO_RWLOCK_INIT };
@@ -405,7 +404,8 @@ TEST(a_wait_that_is_given_up_leaves_nothing_behind, .seconds = 120)
 		if (w > 4)
 			break;
 		for (i = 0; i < sizeof ways / sizeof ways[0]; i++)
-			one_game(w, &ways[i], play);
+			one_game(w, &ways[i], play,
+			    test_count(100, 100000));
 	}
 }
 
@@ -414,6 +414,6 @@ TEST(a_join_that_is_given_up_leaves_nothing_behind, .seconds = 120)
 	FOR_WORKERS(w) {
 		if (w > 4)
 			break;
-		one_game(w, NULL, joins);
+		one_game(w, NULL, joins, test_count(1000, 100000));
 	}
 }
