@@ -27,6 +27,13 @@ result $? "make install"
 pc=$(find "$tmp/root" -name weft.pc | head -n 1)
 [ -n "$pc" ]
 result $? "weft.pc is installed"
+find "$tmp/root" >"$log"
+grep -q '/share/weft/weft-gdb\.py$' "$log"
+result $? "what gdb is to source is installed"
+if grep -q '/libweft\.so' "$log"; then
+	grep -q '/gdb/auto-load/.*/libweft\.so\.[0-9.]*-gdb\.py$' "$log"
+	result $? "what gdb loads by itself is installed"
+fi
 libdir=${pc%/pkgconfig/weft.pc}
 export PKG_CONFIG_PATH="${pc%/weft.pc}" PKG_CONFIG_SYSROOT_DIR="$tmp/root"
 
