@@ -129,8 +129,11 @@ co_accept(int fd, struct sockaddr *from, socklen_t *fromlen)
 /*
  * 1: connected; 0: not yet.  A wake-up proves nothing: the error may be 0
  * because nothing has been decided.  Only a socket with a peer is connected.
+ *
+ * This and try_connect are never inlined: gcc would use one address of errno
+ * for both, and in between we may have moved to another thread.
  */
-static int
+static noinline int
 connected(int num)
 {
 	struct sockaddr_storage peer;
@@ -145,6 +148,12 @@ connected(int num)
 	if (getpeername(num, (struct sockaddr *)&peer, &len) == 0)
 		return 1;
 	return errno == ENOTCONN ? 0 : -errno;
+}
+
+static noinline int
+try_connect(int num, const struct sockaddr *to, socklen_t tolen)
+{
+	return connect(num, to, tolen) < 0 ? -errno : 0;
 }
 
 static int
@@ -172,9 +181,9 @@ connect_loop(struct fd *f, struct task *t, const struct sockaddr *to,
 		code = io_assure_nonblocking(f);
 		if (code < 0)
 			return code;
-		if (connect(f->num, to, tolen) == 0)
+		code = try_connect(f->num, to, tolen);
+		if (code == 0)
 			return 0;
-		code = -errno;
 		if (code == -EINPROGRESS || code == -EINTR ||
 		    code == -EALREADY)
 			return await_connection(f, t);
