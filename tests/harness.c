@@ -161,6 +161,14 @@ test_emulated(void)
 	return wrapper && strstr(wrapper, "qemu");
 }
 
+void
+test_soak(const char *what, uint64_t n)
+{
+	if (getenv("WEFT_SOAK"))
+		fprintf(stderr, "# soak: %s %llu\n", what,
+		    (unsigned long long)n);
+}
+
 uint64_t
 test_count(uint64_t few, uint64_t many)
 {

@@ -118,6 +118,12 @@ bool test_emulated(void);
  */
 uint64_t test_count(uint64_t few, uint64_t many);
 
+/*
+ * For script/soak, which adds them up: so many of these were done and found
+ * right.  A line on stderr, "# soak: messages 1000", where $WEFT_SOAK is set.
+ */
+void test_soak(const char *what, uint64_t n);
+
 /* FOR_WORKERS(w) { test_run(w, fn, arg); }: w is 1, 2, 4, 16 (not under
    valgrind). */
 #define FOR_WORKERS(w) \

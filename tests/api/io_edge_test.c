@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * io_edge_test.c - half closes, closes under events, what cannot be polled;
+ * jobs and threads that use channels; forked children.
+ */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <weft.h>
+
+static void
+pair(int type, int fd[2])
+{
+	ck_assert_int_eq(socketpair(AF_UNIX, type | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0, fd), 0);
+}
+
+/* --- half a close --------------------------------------------------------- */
+
+enum { LOT = 2 * 1024 * 1024 };
+
+static int
+write_lot(void *arg)
+{
+	static char lot[LOT];
+	int fd = *(int *)arg;
+
+	test_result(co_write_full(fd, lot, LOT), LOT);
+	test_result(co_close(fd), 0);
+	return 0;
+}
+
+static int
+half_main(void *arg)
+{
+	static char got[64 * 1024];
+	ssize_t n, sum = 0;
+	struct co_task t;
+	int fd[2];
+
+	(void)arg;
+	pair(SOCK_STREAM, fd);
+	test_result(co_write(fd[0], "ab", 2), 2);
+	ck_assert_int_eq(shutdown(fd[0], SHUT_WR), 0);
+	ck_assert_int_eq(shutdown(fd[0], SHUT_WR), 0);
+	test_result(co_write(fd[0], "c", 1), -EPIPE);
+	test_result(co_read(fd[1], got, sizeof got), 2);
+	test_result(co_read(fd[1], got, sizeof got), 0);
+	test_result(co_read(fd[1], got, sizeof got), 0);
+	test_result(co_fork(&t, write_lot, &fd[1]), 0);
+	while ((n = co_read(fd[0], got, sizeof got)) > 0)
+		sum += n;
+	test_result(n, 0);
+	ck_assert_int_eq(sum, LOT);
+	test_result(co_join(&t), 0);
+	test_result(co_close(fd[0]), 0);
+	return 0;
+}
+
+TEST(after_half_a_close_the_other_half_goes_on)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, half_main, NULL), 0);
+}
+
+/* --- both directions at once, and a close --------------------------------- */
+
+static int
+read_and_close(void *arg)
+{
+	int fd = *(int *)arg;
+	char c = 0;
+
+	test_result(co_read(fd, &c, 1), 1);
+	ck_assert_int_eq(c, 'x');
+	test_result(co_close(fd), 0);
+	return 0;
+}
+
+static int
+write_against_close(void *arg)
+{
+	int fd = *(int *)arg;
+	int n = (int)co_write(fd, "y", 1);
+
+	ck_assert_msg(n == 1 || n == -EBADF, "the writer got %d", n);
+	return 0;
+}
+
+/* Fills the socket, so that a writer waits; then room and a byte come in one
+   turn of the loop. */
+static int
+both_main(void *arg)
+{
+	static char block[4096];
+	int i, n = (int)test_count(100, 10000), fd[2];
+	struct co_task reader, writer;
+
+	(void)arg;
+	for (i = 0; i < n; i++) {
+		pair(SOCK_STREAM, fd);
+		while (write(fd[0], block, sizeof block) > 0)
+			continue;
+		ck_assert_int_eq(errno, EAGAIN);
+		test_result(co_fork(&writer, write_against_close, &fd[0]), 0);
+		test_result(co_fork(&reader, read_and_close, &fd[0]), 0);
+		co_yield();
+		ck_assert_int_eq(write(fd[1], "x", 1), 1);
+		while (read(fd[1], block, sizeof block) > 0)
+			continue;
+		test_result(co_join(&reader), 0);
+		test_result(co_join(&writer), 0);
+		test_result(co_close(fd[1]), 0);
+	}
+	return 0;
+}
+
+TEST(a_close_while_both_directions_are_pending_is_safe)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, both_main, NULL), 0);
+}
+
+/* --- what is never waited for --------------------------------------------- */
+
+static int
+kinds_main(void *arg)
+{
+	char name[] = "/tmp/weft-edge-XXXXXX", c[4];
+	int file = mkstemp(name), null = co_open("/dev/null", O_RDWR, 0);
+
+	(void)arg;
+	ck_assert_int_ge(file, 0);
+	ck_assert_int_ge(null, 0);
+	ck_assert_int_eq(unlink(name), 0);
+	test_result(co_write(null, "abc", 3), 3);
+	test_result(co_read(null, c, sizeof c), 0);
+	test_result(co_write(file, "abc", 3), 3);
+	test_result(co_read(file, c, sizeof c), 0);
+	test_result(co_pread(file, c, sizeof c, 1), 2);
+	ck_assert_int_eq(memcmp(c, "bc", 2), 0);
+	test_result(co_close(file), 0);
+	test_result(co_close(null), 0);
+	test_result(co_read(null, c, sizeof c), -EBADF);
+	test_result(co_write(-1, c, 1), -EBADF);
+	test_result(co_close(-1), -EBADF);
+	return 0;
+}
+
+TEST(files_and_devices_never_wait_and_bad_numbers_are_refused)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, kinds_main, NULL), 0);
+}
+
+static int
+nothing_main(void *arg)
+{
+	char c[4];
+	int fd[2];
+
+	(void)arg;
+	pair(SOCK_DGRAM, fd);
+	test_result(co_send(fd[0], c, 0, 0), 0);
+	test_result(co_send(fd[0], "x", 1, 0), 1);
+	test_result(co_recv(fd[1], c, sizeof c, 0), 0);
+	test_result(co_recv(fd[1], c, sizeof c, 0), 1);
+	ck_assert_int_eq(c[0], 'x');
+	test_result(co_close(fd[0]), 0);
+	test_result(co_close(fd[1]), 0);
+	return 0;
+}
+
+TEST(a_datagram_of_nothing_is_no_end)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, nothing_main, NULL), 0);
+}
+
+/* --- jobs and threads ----------------------------------------------------- */
+
+enum { VALUES = 100 };
+
+static int
+send_values(void *arg)
+{
+	chan(int) ch = arg;
+	int i;
+
+	for (i = 0; i < VALUES; i++)
+		test_result(chan_send(ch, i), 0);
+	return VALUES;
+}
+
+static int
+ask_for_values(void *arg)
+{
+	return co_blocking(send_values, arg);
+}
+
+static int
+job_main(void *arg)
+{
+	chan(int) ch = chan_new(int, 0);
+	struct co_task t;
+	int i, v;
+
+	(void)arg;
+	ck_assert_ptr_nonnull(ch);
+	test_result(co_fork(&t, ask_for_values, ch), 0);
+	for (i = 0; i < VALUES; i++) {
+		test_result(chan_recv(ch, &v), 0);
+		ck_assert_int_eq(v, i);
+	}
+	test_result(co_join(&t), VALUES);
+	chan_unref(ch);
+	return 0;
+}
+
+TEST(a_job_may_use_channels_as_a_thread)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, job_main, NULL), 0);
+}
+
+static void *
+send_one(void *arg)
+{
+	chan(int) ch = arg;
+
+	test_result(chan_send(ch, 1), 0);
+	return NULL;
+}
+
+static int
+threads_main(void *arg)
+{
+	int i, v, n = (int)test_count(200, 100000), before = test_threads();
+	chan(int) ch = chan_new(int, 0);
+	pthread_t t;
+
+	(void)arg;
+	for (i = 0; i < n; i++) {
+		ck_assert_int_eq(pthread_create(&t, NULL, send_one, ch), 0);
+		test_result(chan_recv(ch, &v), 0);
+		ck_assert_int_eq(v, 1);
+		ck_assert_int_eq(pthread_join(t, NULL), 0);
+	}
+	ck_assert_int_eq(chan_len(ch), 0);
+	test_result(chan_try_recv(ch, &v), -EAGAIN);
+	ck_assert_int_le(test_threads(), before);
+	chan_unref(ch);
+	return 0;
+}
+
+TEST(threads_that_used_weft_end_and_leave_nothing)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, threads_main, NULL), 0);
+}
+
+/* --- forked children ------------------------------------------------------ */
+
+static int
+seven(void *arg)
+{
+	(void)arg;
+	return 7;
+}
+
+/* The child of a busy runtime exits as any process does: its exit handlers and
+   destructors find no threads to wait for. */
+static int
+fork_main(void *arg)
+{
+	chan(int) ch = chan_new(int, 1);
+	int status = 0, v = 0;
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		exit(7);
+	test_result(co_waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 7);
+	test_result(chan_send(ch, 3), 0);
+	test_result(co_sleep(CO_MS(1)), 0);
+	test_result(chan_recv(ch, &v), 0);
+	chan_unref(ch);
+	return *(int *)arg + v;
+}
+
+static int
+fork_child(void *arg)
+{
+	int status, four = 4;
+	pid_t pid;
+
+	if (test_run(*(int *)arg, fork_main, &four) != 7)
+		return 1;
+	pid = fork();
+	if (pid == 0)
+		_exit(co_run(NULL, seven, NULL) == -ECHILD ? 0 : 2);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		return 3;
+	return test_run(*(int *)arg, seven, NULL) == 7 ? 0 : 4;
+}
+
+TEST(a_forked_child_is_refused_and_its_parent_goes_on)
+{
+	FOR_WORKERS(w)
+		ck_assert_int_eq(test_child(fork_child, &w).code, 0);
+}
