@@ -454,6 +454,7 @@ case_chosen(struct co_case *c, struct waiter *w)
 }
 
 static const struct case_ops sub_case = {
+	.why = WAIT_SUB,
 	.rank = LOCK_CHAN,
 	.open = case_open,
 	.lock = case_lock,

@@ -11,7 +11,8 @@
 
 #include "base.h"
 
-/* Writes "weft: bug: WHAT at FILE:LINE" to stderr and aborts. */
+/* Writes "weft: bug: WHAT at FILE:LINE in coroutine ID "NAME", last wait: OP
+   OBJECT" to stderr and aborts. */
 void co__bug(const char *what, const char *file, int line)
 	__attribute__((__noreturn__, __cold__));
 

@@ -2,7 +2,8 @@
 /*
  * chan.h - a channel from the inside: what chan.c and select.c share.
  *
- * Layer 6.  Used by chan.c and select.c only; the invariants are in chan.c.
+ * Layer 6.  Used by chan.c and select.c, and read by dumps; the invariants are
+ * in chan.c.
  *
  * An operation has two halves.  chan_put and chan_get decide, under the lock,
  * and commit; chan_put_rest and chan_get_rest, after unlocking, copy between

@@ -1,143 +1,231 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dump.c - a line or two for each coroutine.
+ * dump.c - some lines for each coroutine, and the cycles among them.
  *
- * Layer 10.  Reads what others write, without a lock: a task may change while
- * it is looked at.  Records are type-stable and a bound task's ext lies on a
- * stack that stays mapped, so the worst is a line that mixes two moments.
+ * Layer 10.  Everything is read from outside (snap.h): no lock that a coroutine
+ * needs is taken, no memory allocated, no code of the user run.
  */
 #include "dump.h"
-#include "park.h"
+#include "place.h"
+#include "waitgraph.h"
+#include "waits.h"
 
 #include <weft/inspect.h>
 
-#include <dlfcn.h>
-#include <inttypes.h>
-#include <stdio.h>
-
-static const char *const reasons[WAIT_REASONS] = {
-	[WAIT_NONE] = "nothing", [WAIT_SLEEP] = "sleep",
-	[WAIT_JOIN] = "join", [WAIT_SCOPE] = "children of scope",
-	[WAIT_SEND] = "send on channel", [WAIT_RECV] = "receive from channel",
-	[WAIT_SELECT] = "select", [WAIT_MUTEX] = "mutex",
-	[WAIT_RWLOCK] = "rwlock", [WAIT_COND] = "condition",
-	[WAIT_SEM] = "semaphore", [WAIT_EVENT] = "event",
-	[WAIT_BARRIER] = "barrier", [WAIT_ONCE] = "once",
-	[WAIT_WAITGROUP] = "waitgroup", [WAIT_FUTURE] = "future",
-	[WAIT_BCAST] = "broadcast", [WAIT_SUB] = "subscription",
-	[WAIT_WATCH] = "watch", [WAIT_READ] = "readable",
-	[WAIT_WRITE] = "writable", [WAIT_BLOCKING] = "blocking job",
-	[WAIT_SIGNAL] = "signal", [WAIT_FOREVER] = "nothing, for ever",
-};
-
 struct dump {
-	FILE *to;
-	bool failed;
+	struct text x;
+	struct runtime *rt;
 	co_time now;
 };
 
 static void
-say(struct dump *d, const char *line, int n)
+say_facts(struct text *x, const struct wait_facts *f)
 {
-	if (n > 0 && fwrite(line, 1, (size_t)n, d->to) != (size_t)n)
-		d->failed = true;
-}
+	int i;
 
-static const char *
-state_of(const struct task *t, uint64_t park)
-{
-	if (park & PARK_WAITING)
-		return "waiting";
-	return a_load_relaxed(&t->on_cpu) ? "running" : "runnable";
-}
-
-static int
-write_site(char *at, size_t room, void *site, uint64_t parent)
-{
-	Dl_info info = { 0 };
-	const char *file = "?";
-	uintptr_t offset = (uintptr_t)site;
-
-	if (dladdr(site, &info) && info.dli_fname) {
-		file = strrchr(info.dli_fname, '/');
-		file = file ? file + 1 : info.dli_fname;
-		offset -= (uintptr_t)info.dli_fbase;
+	text_add(x, f->op);
+	if (f->obj) {
+		text_add(x, " ");
+		text_hex(x, (uintptr_t)f->obj);
 	}
-	if (info.dli_sname)
-		return snprintf(at, room, "    spawned by %" PRIu64
-		    " in %s (%s+0x%" PRIxPTR ")\n", parent, info.dli_sname,
-		    file, offset);
-	return snprintf(at, room, "    spawned by %" PRIu64 " in %s+0x%"
-	    PRIxPTR "\n", parent, file, offset);
+	if (f->fn) {
+		text_add(x, " ");
+		place_add_named(x, f->fn);
+	}
+	for (i = 0; i < 2 && f->key[i]; i++) {
+		text_add(x, i ? ", " : " (");
+		text_add(x, f->key[i]);
+		text_add(x, " ");
+		text_dec(x, f->n[i]);
+	}
+	text_add(x, i ? ")" : "");
+	if (!f->holder_is)
+		return;
+	text_add(x, " ");
+	text_add(x, f->holder_is);
+	text_add(x, " ");
+	if (f->holder_thread)
+		text_add(x, "a thread");
+	else if (f->holder_id)
+		text_dec(x, f->holder_id);
+	else
+		text_add(x, "one that has ended");
 }
 
 static void
-dump_site(struct dump *d, void *site, uint64_t parent)
+say_cases(struct text *x, const void *obj)
 {
-	char line[256];
-	int n = write_site(line, sizeof line, site, parent);
+	const struct co_case *cases = NULL;
+	struct wait_facts f;
+	int i, n = wait_cases(obj, &cases);
 
-	say(d, line, n < (int)sizeof line ? n : (int)sizeof line - 1);
+	for (i = 0; i < n && wait_case(&f, &cases[i]); i++) {
+		text_add(x, i ? "; " : " of: ");
+		say_facts(x, &f);
+	}
 }
 
-/* The record may be reused while it is read: what was read between two looks
-   at the same id belongs to one life, and its stack stays mapped. */
+static void
+say_wait(struct dump *d, const struct snap *s)
+{
+	struct text *x = &d->x;
+	struct wait_facts f;
+	co_time until;
+
+	wait_facts(&f, s->why, s->why == WAIT_SELECT ? NULL : s->obj);
+	text_add(x, "waiting for ");
+	say_facts(x, &f);
+	if (s->why == WAIT_SELECT)
+		say_cases(x, s->obj);
+	text_add(x, ", since ");
+	text_time(x, d->now - s->since);
+	until = s->until < f.until ? s->until : f.until;
+	if (until == CO_FOREVER)
+		return;
+	text_add(x, ", for at most ");
+	text_time(x, until - d->now);
+	text_add(x, " more");
+}
+
+static void
+say_state(struct dump *d, const struct snap *s)
+{
+	switch (s->state) {
+	case SNAP_NEW:
+		text_add(&d->x, "not begun");
+		break;
+	case SNAP_RUNNABLE:
+		text_add(&d->x, "runnable");
+		break;
+	case SNAP_RUNNING:
+		text_add(&d->x, "running on worker ");
+		text_dec(&d->x, s->worker);
+		break;
+	case SNAP_WAITING:
+		say_wait(d, s);
+		break;
+	}
+}
+
+static void
+say_spawn(struct text *x, const struct snap *s)
+{
+	if (!s->site)
+		return;
+	text_add(x, "    spawned by ");
+	text_dec(x, s->parent);
+	text_add(x, " in ");
+	place_add_named(x, s->site);
+	text_add(x, "\n");
+}
+
+static void
+say_frames(struct text *x, const struct snap *s)
+{
+	struct backtrace b;
+	int i;
+
+	if (!s->sp)
+		return;
+	if (!co__backtrace_works) {
+		text_add(x, "    no backtrace in this build; sp ");
+		text_hex(x, (uintptr_t)s->sp);
+		text_add(x, "\n");
+		return;
+	}
+	snap_backtrace(s, &b);
+	for (i = 0; i < b.n; i++) {
+		text_add(x, "    at ");
+		place_add_named(x, b.pc[i]);
+		text_add(x, "\n");
+	}
+}
+
 static void
 dump_task(struct task *t, void *arg)
 {
 	struct dump *d = arg;
-	uint64_t id = a_load_acquire(&t->id);
-	uint64_t park = a_load_acquire(&t->park);
-	bool bound = a_load_acquire(&t->bound);
-	const struct task_ext *e = a_load_acquire(&t->u.run.ext);
-	void *site = a_load_acquire(&t->u.begin.site);
-	uint64_t parent = a_load_acquire(&t->u.begin.parent);
-	char line[256];
-	int n;
+	struct text *x = &d->x;
+	struct snap s;
 
-	if (id == 0 || a_load_relaxed(&t->id) != id ||
-	    a_load_relaxed(&t->bound) != bound)
+	if (!snap_take(&s, d->rt, t))
 		return;
-	if (!bound) {
-		n = snprintf(line, sizeof line, "coroutine %" PRIu64
-		    ": not begun\n", id);
-		say(d, line, n);
-		dump_site(d, site, parent);
-		return;
+	text_add(x, "coroutine ");
+	text_dec(x, s.id);
+	if (s.name[0]) {
+		text_add(x, " \"");
+		text_add(x, s.name);
+		text_add(x, "\"");
 	}
-	n = snprintf(line, sizeof line, "coroutine %" PRIu64 "%s%.*s%s: %s",
-	    id, e->name[0] ? " \"" : "", TASK_NAME - 1,
-	    e->name, e->name[0] ? "\"" : "", state_of(t, park));
-	say(d, line, n);
-	if (park & PARK_WAITING) {
-		n = snprintf(line, sizeof line, " for %s",
-		    reasons[e->wait_reason % WAIT_REASONS]);
-		say(d, line, n);
-		if (e->wait_obj) {
-			n = snprintf(line, sizeof line, " %p", e->wait_obj);
-			say(d, line, n);
-		}
-	}
-	say(d, "\n", 1);
-	if (e->parent != 0)
-		dump_site(d, e->site, e->parent);
+	text_add(x, ": ");
+	say_state(d, &s);
+	text_add(x, "\n");
+	say_spawn(x, &s);
+	say_frames(x, &s);
 }
 
 static void
-dump_runtime(struct runtime *rt, void *arg)
+dump_all(struct runtime *first, void *arg)
 {
-	task_each(rt, dump_task, arg);
+	struct dump *d = arg;
+
+	for (d->rt = first; d->rt; d->rt = d->rt->next)
+		task_each(d->rt, dump_task, d);
+	if (waitgraph_search(first, waitgraph_say, &d->x) < 0)
+		text_add(&d->x, "no memory to look for cycles\n");
+}
+
+int
+dump_end(struct text *x)
+{
+	text_flush(x);
+	if (fflush(x->to) != 0)
+		x->failed = true;
+	return x->failed ? -EIO : 0;
 }
 
 EXPORT int
 co_dump(FILE *to)
 {
-	struct dump d = { .to = to, .now = os_now() };
+	struct dump d = { .x = { .to = to }, .now = os_now() };
 
 	if (!to)
 		return -EINVAL;
-	runtime_each(dump_runtime, &d);
-	if (fflush(to) != 0)
-		d.failed = true;
-	return d.failed ? -EIO : 0;
+	runtime_list(dump_all, &d);
+	return dump_end(&d.x);
+}
+
+/* --- cycles --------------------------------------------------------------- */
+
+struct search {
+	struct text x;
+	int found;
+};
+
+static void
+say_found(const struct wait_node *n, void *arg)
+{
+	struct search *s = arg;
+
+	if (s->x.to)
+		waitgraph_say(n, &s->x);
+}
+
+static void
+search_all(struct runtime *first, void *arg)
+{
+	struct search *s = arg;
+
+	s->found = waitgraph_search(first, say_found, s);
+}
+
+EXPORT int
+co_find_cycles(FILE *to)
+{
+	struct search s = { .x = { .to = to } };
+
+	runtime_list(search_all, &s);
+	if (to && dump_end(&s.x) < 0)
+		return -EIO;
+	return s.found;
 }

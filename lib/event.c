@@ -101,6 +101,7 @@ case_dequeue(struct co_case *c, struct waiter *w)
 }
 
 const struct case_ops co__case_event = {
+	.why = WAIT_EVENT,
 	.lock = case_lock,
 	.rank = LOCK_CHAN,
 	.maybe = case_maybe,

@@ -86,6 +86,7 @@ dequeue_writable(struct co_case *c, struct waiter *w)
 }
 
 static const struct case_ops case_readable = {
+	.why = WAIT_READ,
 	.open = case_open,
 	.shut = case_shut,
 	.take = take_readable,
@@ -94,6 +95,7 @@ static const struct case_ops case_readable = {
 };
 
 static const struct case_ops case_writable = {
+	.why = WAIT_WRITE,
 	.open = case_open,
 	.shut = case_shut,
 	.take = take_writable,

@@ -180,6 +180,7 @@ case_chosen(struct co_case *c, struct waiter *w)
 }
 
 static const struct case_ops future_case = {
+	.why = WAIT_FUTURE,
 	.rank = LOCK_CHAN,
 	.open = case_open,
 	.lock = case_lock,

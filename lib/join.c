@@ -211,6 +211,7 @@ case_chosen(struct co_case *c, struct waiter *w)
 }
 
 const struct case_ops co__case_join = {
+	.why = WAIT_JOIN,
 	.open = case_open,
 	.take = case_take,
 	.enqueue = case_enqueue,

@@ -219,7 +219,7 @@ co_sleep_until(co_time when)
 			co_yield_now();
 		return code;
 	}
-	wait_begin(t, WAIT_SLEEP, NULL);
+	wait_begin(t, WAIT_SLEEP, (void *)(intptr_t)when);
 	code = wait_park_raw(t, when);
 	return code == WAIT_UNTIL ? 0 : code;
 }

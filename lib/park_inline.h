@@ -7,6 +7,8 @@
 #ifndef WEFT_PARK_INLINE_H
 #define WEFT_PARK_INLINE_H
 
+#include "worker.h"
+
 int wait_park_raw(struct task *t, co_time until);
 
 struct task *co__stand_in(void);	/* foreign.c */
@@ -33,6 +35,8 @@ co__wait_open(struct task *t, enum wait_reason why, const void *obj,
 	debug_assert(!(t->park & PARK_WAITING));
 	if (unlikely(t->kind == TASK_FOREIGN))
 		co__foreign_enter();
+	else
+		t->u.run.ext->wait_since = t->worker->now;
 	t->u.run.ext->wait_reason = why;
 	t->u.run.ext->wait_obj = obj;
 	a_store_release(&t->park, ticket);

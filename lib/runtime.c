@@ -261,11 +261,19 @@ delist(struct runtime *rt)
 }
 
 void
+runtime_list(void (*fn)(struct runtime *first, void *arg), void *arg)
+{
+	os_mutex_lock(&mutex);		/* none is taken down meanwhile */
+	fn(runtimes, arg);
+	os_mutex_unlock(&mutex);
+}
+
+void
 runtime_each(void (*fn)(struct runtime *, void *), void *arg)
 {
 	struct runtime *rt;
 
-	os_mutex_lock(&mutex);		/* none is taken down meanwhile */
+	os_mutex_lock(&mutex);
 	for (rt = runtimes; rt; rt = rt->next)
 		fn(rt, arg);
 	os_mutex_unlock(&mutex);

@@ -268,7 +268,7 @@ enqueue_locked(struct select *s)
 {
 	int i;
 
-	s->ticket = wait_begin(s->t, WAIT_SELECT, s->cases);
+	s->ticket = wait_begin(s->t, WAIT_SELECT, s);
 	for (i = 0; i < s->n; i++)
 		s->rooms[i].pick = 0;
 	return enqueue_sort(s, true);
@@ -440,7 +440,7 @@ select_solo(struct select *s, struct self *self)
 		return unlikely(code < 0) ? code : i;
 	}
 	if (s->otherwise < 0) {
-		s->ticket = wait_begin(s->t, WAIT_SELECT, s->cases);
+		s->ticket = wait_begin(s->t, WAIT_SELECT, s);
 		for (i = 0; i < s->n; i++) {
 			struct co_case *c = &s->cases[i];
 

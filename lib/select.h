@@ -61,6 +61,8 @@ struct case_taken {
 };
 
 struct case_ops {
+	enum wait_reason why;		/* for dumps */
+
 	/*
 	 * Optional.  Finds and pins the object (a descriptor's record, say) or
 	 * does what needs a system call.  0, or a negative errno, which the

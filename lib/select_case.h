@@ -2,7 +2,7 @@
 /*
  * select_case.h - one case of a select, whatever its kind.
  *
- * Layer 6.  Used by select.c and select_lock.c only.
+ * Layer 6.  Used by select.c and select_lock.c, and read by dumps.
  *
  * Channels are spelt out here, for speed; other kinds go through their table.
  */

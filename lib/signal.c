@@ -295,7 +295,8 @@ co_wait_signal(int signo)
 		return code;
 	one = &s->of[signo];
 	while (!take_pending(one)) {
-		w.ticket = wait_begin(t, WAIT_SIGNAL, one);
+		w.ticket = wait_begin(t, WAIT_SIGNAL,
+		    (void *)(intptr_t)signo);
 		if (enqueue(s, one, &w)) {
 			code = wait_park(t, CO_FOREVER);
 			if (code < 0)
@@ -350,6 +351,7 @@ case_dequeue(struct co_case *c, struct waiter *w)
 }
 
 static const struct case_ops case_signal = {
+	.why = WAIT_SIGNAL,
 	.open = case_open,
 	.take = case_take,
 	.enqueue = case_enqueue,

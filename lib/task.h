@@ -76,8 +76,10 @@ struct task_ext {
 	void *arg;		/* [const] */
 	void *site;		/* [const] return address of the spawn */
 	uint64_t parent;	/* [const] id of the spawner */
-	const void *wait_obj;	/* [task] what it waits for, or last did */
-	co_time wait_since;	/* [task] coarse */
+	const void *wait_obj;	/* [task] what it waits for, or last did; of a
+				   signal the number, of a sleep its end, of a
+				   select the struct select */
+	co_time wait_since;	/* [task] worker->now of then: coarse */
 	struct locals *locals;	/* [task] counted; NULL: none */
 	uint64_t trimmed;	/* [trim.c] the wait it was trimmed in */
 	uint32_t wait_reason;	/* [task] enum wait_reason */

@@ -182,6 +182,7 @@ case_chosen(struct co_case *c, struct waiter *w)
 }
 
 static const struct case_ops watch_case = {
+	.why = WAIT_WATCH,
 	.rank = LOCK_CHAN,
 	.open = case_open,
 	.lock = case_lock,

@@ -37,13 +37,24 @@ struct co_stats {
 int co_stats_get(struct co_stats *ret);
 
 /*
- * Writes a line or two for each coroutine of every runtime: id, name, state,
- * what it waits for and since when, where it was spawned and by whom.  From
- * any thread; does not wait; runs no user code, allocates nothing, and takes no
- * lock that a coroutine needs.
+ * Writes what each coroutine of every runtime does: id, name, state; what it
+ * waits for, who holds it, since when and how long at most; where it was
+ * spawned and by whom; where it stands, frame by frame; then the cycles.  From
+ * any thread, at any time; does not wait for a coroutine, runs no user code,
+ * allocates nothing, and takes no lock that a coroutine needs.
  * 0; -EINVAL: to is NULL; -EIO: it could not be written.
  */
 int co_dump(FILE *to);
+int co_dump_json(FILE *to);	/* the same as one object of JSON */
+
+/*
+ * Looks for coroutines that wait for each other in a circle: mutexes, rwlocks
+ * held for writing, onces, joins, and scopes that wait for their children.
+ * Writes a line for each circle (to may be NULL) and gives their number.  They
+ * are found while the rest of the program runs; a wait with a deadline is in
+ * none.  -EIO: it could not be written; -ENOMEM.
+ */
+int co_find_cycles(FILE *to);
 
 #ifdef __cplusplus
 }

@@ -100,7 +100,7 @@ dump_main(void *arg)
 	ck_assert_ptr_nonnull(strstr(text, "coroutine 1: running"));
 	ck_assert_ptr_nonnull(strstr(text, "\"a receiver\": waiting for "
 	    "receive from channel"));
-	snprintf(want, sizeof want, "channel %p\n", (void *)ch);
+	snprintf(want, sizeof want, "channel %p ", (void *)ch);
 	ck_assert_ptr_nonnull(strstr(text, want));
 	ck_assert_ptr_nonnull(strstr(text, "spawned by 1 in "));
 	free(text);
