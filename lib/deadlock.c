@@ -20,11 +20,18 @@
 enum { RECHECK = 500 * 1000 * 1000 };	/* ns */
 
 static uint32_t own_threads;		/* [atomic] */
+static int helper_threads;		/* [atomic] */
 
 void
 deadlock_own_threads(int n)
 {
 	a_add_seqcst(&own_threads, (uint32_t)n);
+}
+
+void
+deadlock_helper_threads(int n)
+{
+	a_add_seqcst(&helper_threads, n);
 }
 
 /* What may make a task of w runnable, or has made it.  In this order: what a
@@ -85,7 +92,8 @@ deadlock_check(struct runtime *rt)
 	/* Read once: another runtime may come or go.  The pool's idle threads
 	   wait for us; a job is in `waits`. */
 	own = a_load_acquire(&own_threads);
-	threads -= ignored_threads() + co__blocking_threads();
+	threads -= ignored_threads() + co__blocking_threads() +
+	    a_load_acquire(&helper_threads);
 	if (threads > (int)own || rt->nworkers != own)
 		return RECHECK;
 	/* A thread that has ended since the look had perhaps woken somebody. */

@@ -14,5 +14,8 @@ int64_t deadlock_check(struct runtime *rt);
 
 /* Threads of the process that are weft's own: count them here. */
 void deadlock_own_threads(int n);
+/* The same for threads that wake nobody.  They are counted when they are there,
+   and not any more before they end: so that it errs towards "ask later". */
+void deadlock_helper_threads(int n);
 
 #endif

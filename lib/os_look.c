@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -74,25 +75,48 @@ os_thread_id(void)
 	return (int)syscall(SYS_gettid);
 }
 
+/* A file of /proc that is a line: its bytes, or 0. */
+static size_t
+read_line(int tid, const char *name, char *ret, size_t size)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, ret, size - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	ret[n] = '\0';
+	return (size_t)n;
+}
+
 /* "tid (name) S ...": a name may hold anything, so the last bracket counts. */
 static char
 thread_state(int tid)
 {
-	char path[48], line[256], *at;
-	ssize_t n;
-	int fd;
+	char line[256], *at;
 
-	snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (read_line(tid, "stat", line, sizeof line) == 0)
 		return 0;
-	n = read(fd, line, sizeof line - 1);
-	close(fd);
-	if (n <= 0)
-		return 0;
-	line[n] = '\0';
 	at = strrchr(line, ')');
 	return at && at[1] == ' ' ? at[2] : 0;
+}
+
+/* "number args sp pc" of a thread that is in a system call. */
+static uintptr_t
+thread_pc(int tid)
+{
+	char line[256], *at;
+
+	if (read_line(tid, "syscall", line, sizeof line) == 0)
+		return 0;
+	at = strrchr(line, ' ');
+	return at ? (uintptr_t)strtoull(at, NULL, 16) : 0;
 }
 
 /* The clock of a thread's processor time has this number: see
@@ -113,6 +137,7 @@ os_thread_look(int tid, struct os_thread_look *ret)
 {
 	ret->state = thread_state(tid);
 	ret->used = thread_used(tid);
+	ret->pc = ret->state == 'S' || ret->state == 'D' ? thread_pc(tid) : 0;
 }
 
 /* --- showing -------------------------------------------------------------- */
@@ -200,14 +225,28 @@ os_show_end(void)
 	os_mutex_unlock(&mutex);
 }
 
-void
-os_show_accept(void)
+static bool
+mask(int how)
 {
-	sigset_t set;
+	sigset_t set, old;
 
 	sigemptyset(&set);
+	sigemptyset(&old);
 	sigaddset(&set, SHOW_SIGNAL);
-	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	pthread_sigmask(how, &set, &old);
+	return sigismember(&old, SHOW_SIGNAL) == 1;
+}
+
+bool
+os_show_accept(void)
+{
+	return mask(SIG_UNBLOCK);
+}
+
+void
+os_show_refuse(void)
+{
+	mask(SIG_BLOCK);
 }
 
 int

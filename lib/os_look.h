@@ -22,6 +22,7 @@ int os_thread_id(void);		/* of the caller, as the kernel counts */
 struct os_thread_look {
 	char state;		/* as in proc(5): R, S, D, ...; 0: not known */
 	co_time used;		/* processor time; < 0: not known */
+	uintptr_t pc;		/* of one that is in the kernel; 0: not known */
 };
 void os_thread_look(int tid, struct os_thread_look *ret);
 
@@ -33,7 +34,9 @@ void os_thread_look(int tid, struct os_thread_look *ret);
  */
 int os_show_begin(void (*show)(uintptr_t pc, uintptr_t fp));
 void os_show_end(void);
-void os_show_accept(void);	/* in a thread that blocks signals */
+/* In each thread that may be asked.  True: it had blocked that signal. */
+bool os_show_accept(void);
+void os_show_refuse(void);	/* blocks it again */
 int os_show_ask(int tid);	/* 0, or -errno */
 
 #endif

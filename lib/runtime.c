@@ -15,6 +15,7 @@
 #include "scope.h"
 #include "signals.h"
 #include "trim.h"
+#include "watchdog.h"
 
 #include <weft/inspect.h>
 
@@ -57,11 +58,13 @@ env_number(const char *name)
 static int
 read_options(struct runtime *rt, const struct co_options *o)
 {
-	int64_t workers = o ? o->workers : 0;
+	int64_t workers = o ? o->workers : 0, watchdog = 0;
 	int64_t stack = o && o->stack_size <= STACK_MAX ?
 	    (int64_t)o->stack_size : 0;
 
 	if (o && (o->workers < 0 || o->blocking_threads < 0 ||
+	    (o->watchdog != 0 && o->watchdog < CO_MS(1)) ||
+	    o->watchdog > CO_SEC(1000000) ||
 	    o->stack_size > STACK_MAX / 4 ||
 	    o->flags & ~(CO_DUMP_ON_SIGQUIT | CO_STACK_UNGUARDED)))
 		return -EINVAL;
@@ -73,12 +76,16 @@ read_options(struct runtime *rt, const struct co_options *o)
 		stack = env_number("WEFT_STACK");
 	if (stack == 0)
 		stack = 256 * 1024;
+	if (!o || o->watchdog == 0)
+		watchdog = env_number("WEFT_WATCHDOG");
 	if (workers < 0 || workers > WORKERS_MAX ||
+	    watchdog < 0 || watchdog > 1000000000 ||
 	    stack < (int64_t)STACK_MIN || stack > (int64_t)STACK_MAX / 4)
 		return -EINVAL;
 	rt->nworkers = (uint32_t)workers;
 	rt->default_stack = round_up((size_t)stack, os_page());
 	rt->flags = o ? o->flags : 0;
+	rt->watchdog_time = o && o->watchdog ? o->watchdog : CO_MS(watchdog);
 	rt->blocking_threads = o && o->blocking_threads ?
 	    o->blocking_threads : 64;
 	return 0;
@@ -122,7 +129,9 @@ run_loop(struct worker *w)
 {
 	co__self = &w->self;
 	context_adopt(&w->ctx);
+	watchdog_enter(w);
 	worker_loop(w);
+	watchdog_leave(w);
 	context_drop(&w->ctx);
 }
 
@@ -349,9 +358,12 @@ build_and_run(struct runtime *rt)
 	code = stack_fault_thread_init();
 	if (code < 0)
 		return code;
-	code = start_threads(rt);
+	code = watchdog_start(rt);
+	if (code == 0)
+		code = start_threads(rt);
 	if (code == 0)
 		code = run(rt, main_task);
+	watchdog_stop(rt);
 	stack_fault_thread_fini();
 	return code;
 }

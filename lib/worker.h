@@ -90,6 +90,9 @@ struct worker {
 	struct look *looks;		/* [owner] what it saw of the others */
 	struct reactor *reactor;	/* [const] */
 	struct os_thread thread;	/* [runtime.c] */
+	int tid;			/* [atomic] its thread writes it, the
+					   watchdog reads it; 0: none */
+	bool refused;			/* [owner] watchdog.c */
 	int64_t flat;			/* [owner; read at the end] children of
 					   the root scope: begun less ended */
 	struct worker_stats stats;
@@ -138,6 +141,8 @@ struct runtime {
 	size_t default_stack;		/* [const] */
 	unsigned flags;			/* [const] of co_options */
 	int blocking_threads;		/* [const] */
+	co_time watchdog_time;		/* [const] 0: none */
+	void *watchdog;			/* [const] watchdog.c */
 	struct stack_pool *stacks;	/* [const] */
 	struct lock slab_lock;		/* LOCK_SLAB */
 	struct slab_chunk *chunks;	/* [slab_lock; list grows at its head,

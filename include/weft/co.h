@@ -37,6 +37,9 @@ struct co_options {		/* all fields zero: the defaults */
 				   $WEFT_STACK, else 256 KiB; least 16 KiB */
 	int blocking_threads;	/* most threads of the blocking pool; 0: 64 */
 	unsigned flags;		/* CO_DUMP_ON_SIGQUIT, CO_STACK_UNGUARDED */
+	co_time watchdog;	/* names on stderr who keeps a worker busy for
+				   so long, 1 ms or more; 0: $WEFT_WATCHDOG, in
+				   ms, else nobody; see co_inspect(3) */
 };
 
 #define CO_DUMP_ON_SIGQUIT	0x1u	/* SIGQUIT writes co_dump to stderr */
