@@ -65,6 +65,7 @@ static always_inline void
 alone_wake(struct self *self, struct task *t, int code)
 {
 	t->wake = code;
+	trace_ready(t);
 	chaos_point();
 	(void)runq_push_new(&self->worker->runq, t);
 }

@@ -345,6 +345,7 @@ take_over(struct worker *w, struct task *t, struct task *to)
 {
 	struct stack *s = t->u.run.ext->stack;
 
+	trace_switch(t, to);
 	task_free(w, t);
 	stack_unreserve_cached(&w->stacks, 0);	/* `to` had a promise too */
 	task_rebind(w, to, s);
@@ -357,6 +358,7 @@ take_over(struct worker *w, struct task *t, struct task *to)
 static void
 leave_for_good(struct worker *w, struct task *t, struct task *to)
 {
+	trace_switch(t, to);
 	w->prev = NULL;
 	w->dead = t;
 	if (likely(to != NULL)) {

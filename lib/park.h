@@ -44,9 +44,9 @@ static always_inline int wait_check(struct task *t);
 
 /* Opens a wait; the ticket is odd and good for this wait only.
    wait_begin_shielded: the wait is ended by no cancellation. */
-static inline uint64_t wait_begin(struct task *t, enum wait_reason why,
+static always_inline uint64_t wait_begin(struct task *t, enum wait_reason why,
     const void *obj);
-static inline uint64_t wait_begin_shielded(struct task *t,
+static always_inline uint64_t wait_begin_shielded(struct task *t,
     enum wait_reason why, const void *obj);
 
 /*

@@ -7,6 +7,7 @@
 #ifndef WEFT_PARK_INLINE_H
 #define WEFT_PARK_INLINE_H
 
+#include "trace_point.h"
 #include "worker.h"
 
 int wait_park_raw(struct task *t, co_time until);
@@ -39,6 +40,7 @@ co__wait_open(struct task *t, enum wait_reason why, const void *obj,
 		t->u.run.ext->wait_since = t->worker->now;
 	t->u.run.ext->wait_reason = why;
 	t->u.run.ext->wait_obj = obj;
+	trace_park(t, why, obj);
 	a_store_release(&t->park, ticket);
 	return ticket;
 }
@@ -51,13 +53,13 @@ wait_check(struct task *t)
 	return likely(code == 0) ? 0 : co__wait_noted(t, code);
 }
 
-static inline uint64_t
+static always_inline uint64_t
 wait_begin(struct task *t, enum wait_reason why, const void *obj)
 {
 	return co__wait_open(t, why, obj, PARK_WAITING);
 }
 
-static inline uint64_t
+static always_inline uint64_t
 wait_begin_shielded(struct task *t, enum wait_reason why, const void *obj)
 {
 	return co__wait_open(t, why, obj, PARK_WAITING | PARK_SHIELDED);

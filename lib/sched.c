@@ -114,6 +114,7 @@ sched_ready(struct task *t)
 {
 	struct worker *w = worker_self();
 
+	trace_ready(t);
 	chaos_point();
 	if (likely(is_here(w, t)))
 		maybe_call_help(w, runq_push_new(&w->runq, t));
@@ -126,6 +127,7 @@ sched_ready_late(struct task *t)
 {
 	struct worker *w = worker_self();
 
+	trace_ready(t);
 	chaos_point();
 	if (likely(is_here(w, t)))
 		maybe_call_help(w, runq_push_old(&w->runq, t));
@@ -136,6 +138,7 @@ sched_ready_late(struct task *t)
 void
 sched_start(struct worker *w, struct task *t)
 {
+	trace_spawn(t, t->u.begin.fn);
 	maybe_call_help(w, runq_push_new(&w->runq, t));
 }
 

@@ -7,6 +7,7 @@
 #ifndef WEFT_SCHED_H
 #define WEFT_SCHED_H
 
+#include "trace_point.h"
 #include "worker.h"
 
 struct task *co__sched_turn(struct worker *w);
@@ -73,6 +74,7 @@ sched_switch(struct worker *w, struct task *t, struct task *to)
 {
 	if (unlikely(to == t))
 		return;		/* woken already, and picked again */
+	trace_switch(t, to);
 	w->prev = t;
 	if (likely(to != NULL)) {
 		if (likely(sched_claim_cpu(w, to))) {

@@ -196,6 +196,7 @@ try_victim(struct worker *w, struct worker *v, co_time now)
 	l->at = 0;
 	got = runq_steal(&w->runq, &v->runq, STEAL_MOST);
 	if (got) {
+		trace_steal(w->index, v->index, got);
 		stat_add(w, steals, 1);
 		stat_add(w, stolen, got);
 		a_store_relaxed(&v->help_gap, 0);
@@ -549,6 +550,7 @@ worker_loop(struct worker *w)
 		w->prev = NULL;
 		if (!sched_claim_cpu(w, t))
 			bug("a task is on two workers");
+		trace_switch(NULL, t);
 		context_switch(&w->ctx, &t->u.run.ctx);
 		sched_landed(w);
 	}
