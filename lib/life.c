@@ -336,7 +336,7 @@ can_take_over(const struct worker *w, const struct task *t,
 	const char *arg = t->u.run.ext->arg;
 
 	return REUSE_STACK && to && !to->bound && to->size_code == 0 &&
-	    s->size == w->rt->default_stack &&
+	    s->size == w->rt->reused_stack &&
 	    !(arg >= s->lo && arg < (char *)t->u.run.ext);	/* large */
 }
 

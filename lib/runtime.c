@@ -8,6 +8,7 @@
  * cancelled and waited for when fn returns; then `over` sends every worker out
  * of its loop, and co_run joins their threads.
  */
+#include "census.h"
 #include "deadlock.h"
 #include "dump.h"
 #include "fault.h"
@@ -29,6 +30,7 @@ static const struct hooks hooks = {
 	.scope_expired = scope_expired,
 	.all_asleep = deadlock_check,
 	.tidy = trim_slice,
+	.stack_left = census_note,
 };
 
 /* --- options -------------------------------------------------------------- */
@@ -66,7 +68,8 @@ read_options(struct runtime *rt, const struct co_options *o)
 	    (o->watchdog != 0 && o->watchdog < CO_MS(1)) ||
 	    o->watchdog > CO_SEC(1000000) ||
 	    o->stack_size > STACK_MAX / 4 ||
-	    o->flags & ~(CO_DUMP_ON_SIGQUIT | CO_STACK_UNGUARDED)))
+	    o->flags & ~(CO_DUMP_ON_SIGQUIT | CO_STACK_UNGUARDED |
+	    CO_STACK_CENSUS)))
 		return -EINVAL;
 	if (workers == 0)
 		workers = env_number("WEFT_WORKERS");
@@ -85,6 +88,7 @@ read_options(struct runtime *rt, const struct co_options *o)
 	rt->nworkers = (uint32_t)workers;
 	rt->default_stack = round_up((size_t)stack, os_page());
 	rt->flags = o ? o->flags : 0;
+	rt->reused_stack = rt->flags & CO_STACK_CENSUS ? 0 : rt->default_stack;
 	rt->watchdog_time = o && o->watchdog ? o->watchdog : CO_MS(watchdog);
 	rt->blocking_threads = o && o->blocking_threads ?
 	    o->blocking_threads : 64;
@@ -99,6 +103,7 @@ worker_init(struct worker *w, struct runtime *rt, uint32_t index)
 	w->rt = rt;
 	w->index = index;
 	w->self.worker = w;
+	w->census = rt->flags & CO_STACK_CENSUS;
 	w->turn_picks = w->budget = TURN_PICKS;
 	w->watch_gap = CO_MS(1);
 	w->random = 0x9e3779b97f4a7c15u * (index + 1);

@@ -238,6 +238,8 @@ co__sched_bury(struct worker *w)
 	struct stack *s = t->u.run.ext->stack;
 
 	w->dead = NULL;
+	if (unlikely(w->census))
+		w->rt->hooks->stack_left(w, t);
 	context_drop(&t->u.run.ctx);
 	task_free(w, t);
 	stack_put(&w->stacks, s);

@@ -77,6 +77,8 @@ fill_stack(struct snap *s, const struct raw *r)
 		return;
 	s->lo = (uintptr_t)stack.lo;
 	s->hi = (uintptr_t)r->task.u.run.ext;
+	s->stack = r->ext.stack;
+	s->stack_size = stack.size;
 }
 
 static void

@@ -29,7 +29,9 @@ struct snap {
 	co_time until;		/* the deadline of its scopes; CO_FOREVER */
 	const void *home;	/* the scope that it was spawned in */
 	const void *sp;		/* of one that is off its stack, or NULL */
-	uintptr_t lo, hi;	/* of its stack; 0: none */
+	uintptr_t lo, hi;	/* of what it uses of its stack; 0: none */
+	const void *stack;	/* its struct stack: not to be read */
+	size_t stack_size;
 };
 
 /* False: there is nobody in that record. */

@@ -105,6 +105,8 @@ trim_slice(struct worker *w)
 	struct batch b = { .n = 0 };
 	uint64_t faults;
 
+	if (w->census)			/* it would count too little */
+		return w->now + PERIOD;
 	if (!rt->trim_next) {		/* a new round, if there is cause */
 		faults = os_faults();
 		if (faults - rt->trim_faults < FAULTS && !rt->trim_again)

@@ -38,6 +38,8 @@ struct hooks {
 	/* Housekeeping that one worker does now and then, on its own stack;
 	   the time to come again. */
 	co_time (*tidy)(struct worker *w);
+	/* Where w->census: t, which has ended, has left its stack. */
+	void (*stack_left)(struct worker *w, const struct task *t);
 };
 
 enum {
@@ -93,6 +95,7 @@ struct worker {
 	int tid;			/* [atomic] its thread writes it, the
 					   watchdog reads it; 0: none */
 	bool refused;			/* [owner] watchdog.c */
+	bool census;			/* [const] CO_STACK_CENSUS */
 	int64_t flat;			/* [owner; read at the end] children of
 					   the root scope: begun less ended */
 	struct worker_stats stats;
@@ -139,6 +142,8 @@ struct runtime {
 	uint32_t max_searching;		/* [const] */
 	co_time spin_time;		/* [const] of a search before sleep */
 	size_t default_stack;		/* [const] */
+	size_t reused_stack;		/* [const] the size of those that a
+					   coroutine hands on; 0: none */
 	unsigned flags;			/* [const] of co_options */
 	int blocking_threads;		/* [const] */
 	co_time watchdog_time;		/* [const] 0: none */

@@ -36,7 +36,7 @@ struct co_options {		/* all fields zero: the defaults */
 	size_t stack_size;	/* bytes reserved for each coroutine; 0:
 				   $WEFT_STACK, else 256 KiB; least 16 KiB */
 	int blocking_threads;	/* most threads of the blocking pool; 0: 64 */
-	unsigned flags;		/* CO_DUMP_ON_SIGQUIT, CO_STACK_UNGUARDED */
+	unsigned flags;		/* CO_DUMP_ON_SIGQUIT, and so on */
 	co_time watchdog;	/* names on stderr who keeps a worker busy for
 				   so long, 1 ms or more; 0: $WEFT_WATCHDOG, in
 				   ms, else nobody; see co_inspect(3) */
@@ -45,6 +45,8 @@ struct co_options {		/* all fields zero: the defaults */
 #define CO_DUMP_ON_SIGQUIT	0x1u	/* SIGQUIT writes co_dump to stderr */
 #define CO_STACK_UNGUARDED	0x2u	/* where no more guards can be had, go
 					   on without, instead of -ENOMEM */
+#define CO_STACK_CENSUS		0x4u	/* for co_stack_report(3); it costs some
+					   microseconds for each coroutine */
 
 /*
  * Runs fn(arg) as the first coroutine and returns what it returned, once every

@@ -56,6 +56,15 @@ int co_dump_json(FILE *to);	/* the same as one object of JSON */
  */
 int co_find_cycles(FILE *to);
 
+/*
+ * With CO_STACK_CENSUS: a line for each place where coroutines were spawned,
+ * the hungriest first: how many have ended and how many wait, how much of their
+ * stacks they have touched at most, and a stack_size that would do.  From any
+ * thread, also when the runtime has ended.  How many lines; -EINVAL: to is
+ * NULL; -ESRCH: there was no census; -EIO: it could not be written.
+ */
+int co_stack_report(FILE *to);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * census_test.c - co_stack_report: how much of their stacks coroutines use.
+ */
+#include "harness.h"
+
+#include <weft.h>
+
+#include <regex.h>
+
+enum { FLAT = 60, DEEP = 45, BYTES = 40 * 1024 };
+
+static struct co_event event;
+
+/* Touches that much, from below. */
+__attribute__((noinline)) static int
+touch(int bytes)
+{
+	volatile char room[BYTES];
+	int i;
+
+	for (i = BYTES - bytes; i < BYTES; i += 512)
+		room[i] = 1;
+	room[0] = bytes == BYTES;
+	return room[0];
+}
+
+static int
+flat(void *arg)
+{
+	(void)arg;
+	co_yield();
+	return 0;
+}
+
+static int
+deep(void *arg)
+{
+	(void)arg;
+	co_yield();
+	return touch(BYTES) ? 0 : -1;
+}
+
+static int
+deep_and_wait(void *arg)
+{
+	int code = deep(arg);
+
+	return code < 0 ? code : co_event_wait(&event);
+}
+
+static char *
+report(int *ret_lines)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *to = open_memstream(&text, &size);
+
+	ck_assert_ptr_nonnull(to);
+	*ret_lines = co_stack_report(to);
+	fclose(to);
+	return text;
+}
+
+/* The numbers of the line that has so many that ended. */
+static void
+find_line(const char *text, int ended, int wait, long *ret_most,
+    long *ret_would)
+{
+	char expression[160];
+	regmatch_t m[3];
+	regex_t re;
+
+	snprintf(expression, sizeof expression, ": %d ended, %d wait, at most "
+	    "([0-9]+) of 262144 bytes, stack_size ([0-9]+) would do$", ended,
+	    wait);
+	ck_assert_int_eq(regcomp(&re, expression, REG_EXTENDED | REG_NEWLINE),
+	    0);
+	ck_assert_msg(regexec(&re, text, 3, m, 0) == 0, "\"%s\" in \"%s\"",
+	    expression, text);
+	*ret_most = atol(text + m[1].rm_so);
+	*ret_would = atol(text + m[2].rm_so);
+	regfree(&re);
+}
+
+static int
+census_main(void *arg)
+{
+	struct co_scope s, in;
+	long most, would;
+	char *text = NULL;
+	int i, n;
+
+	(void)arg;
+	event = (struct co_event)CO_EVENT_INIT;
+	co_scope(s) {
+		co_scope(in)
+			for (i = 0; i < FLAT; i++) {
+				ck_assert_int_eq(co_spawn(flat, NULL), 0);
+				if (i < DEEP)
+					ck_assert_int_eq(co_spawn(deep, NULL),
+					    0);
+			}
+		ck_assert_int_eq(in.status, 0);
+		for (i = 0; i < 3; i++)
+			ck_assert_int_eq(co_spawn(deep_and_wait, NULL), 0);
+		do {
+			co_sleep(CO_MS(1));
+			text = report(&n);
+			if (strstr(text, ": 0 ended, 3 wait"))
+				break;
+			free(text);
+		} while (true);
+		co_event_set(&event);
+	}
+	fputs(text, stderr);
+	find_line(text, FLAT, 0, &most, &would);
+	ck_assert_int_lt(most, 24 * 1024 * test_slow());
+	ck_assert_int_ge(would, most);
+	find_line(text, DEEP, 0, &most, &would);
+	ck_assert_int_ge(most, BYTES);
+	ck_assert_int_lt(most, BYTES + 24 * 1024 * test_slow());
+	ck_assert_int_ge(would, most + most / 2);
+	find_line(text, 0, 3, &most, &would);
+	ck_assert_int_ge(most, BYTES);
+	free(text);
+	return (int)would;
+}
+
+static int
+small_main(void *arg)
+{
+	struct co_spawn_options o = { .stack_size = *(size_t *)arg };
+	struct co_scope s;
+
+	co_scope(s)
+		ck_assert_int_eq(co_spawn_with(&o, deep, NULL), 0);
+	return s.status;
+}
+
+static int
+all(void *arg)
+{
+	struct co_options o = { .workers = *(int *)arg,
+	    .flags = CO_STACK_CENSUS };
+	size_t would;
+	char *text;
+	int n, lines;
+
+	n = co_run(&o, census_main, NULL);
+	ck_assert_int_gt(n, BYTES);
+	text = report(&lines);	/* the runtime has ended */
+	test_has(text, "the main coroutine: 1 ended, 0 wait");
+	test_has(text, ": 3 ended, 0 wait");
+	ck_assert_int_eq(lines, 4);
+	free(text);
+	would = (size_t)n;
+	ck_assert_int_eq(co_run(NULL, small_main, &would), 0);
+	return 0;
+}
+
+TEST(what_was_touched_is_told_by_the_place_of_the_spawn)
+{
+	FOR_WORKERS(w) {
+		struct test_child c = test_child(all, &w);
+
+		ck_assert_msg(c.code == 0, "%s", c.err);
+	}
+}
+
+TEST(without_a_census_there_is_no_report)
+{
+	char *text;
+	int n;
+
+	ck_assert_int_eq(co_stack_report(NULL), -EINVAL);
+	ck_assert_int_eq(test_run(1, flat, NULL), 0);
+	text = report(&n);
+	ck_assert_int_eq(n, -ESRCH);
+	free(text);
+}
+
+TEST(a_report_that_cannot_be_written_says_so)
+{
+	struct co_options o = { .workers = 1, .flags = CO_STACK_CENSUS };
+	FILE *to = fopen("/dev/full", "w");
+
+	ck_assert_ptr_nonnull(to);
+	ck_assert_int_eq(co_run(&o, flat, NULL), 0);
+	ck_assert_int_eq(co_stack_report(to), -EIO);
+	fclose(to);
+}
