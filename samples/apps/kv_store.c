@@ -5,6 +5,10 @@
  * Keys hash by SipHash with a random seed: clients choose the keys, and must
  * not be able to choose them all for one bucket.  A shard doubles its table at
  * once; as there are 64 of them, the stall is a 64th of what one would take.
+ *
+ * With many keys a lookup is waiting for memory: for the bucket and for each
+ * entry of its chain (nearly half of the server's time, with 100,000 keys and
+ * pipelines of 16).  So a table is at most half full, and most look at one.
  */
 #include "kv_store.h"
 
@@ -169,7 +173,7 @@ kv_add(uint64_t hash, const char *key, size_t n)
 	struct kv_shard *s = &kv_shards[kv_shard_of(hash)];
 	struct kv_entry *e, **b;
 
-	if (n > UINT32_MAX || (s->n >= s->n_buckets && grow(s) < 0))
+	if (n > UINT32_MAX || (s->n >= s->n_buckets / 2 && grow(s) < 0))
 		return NULL;
 	e = malloc(sizeof *e + n);
 	if (!e)
