@@ -141,6 +141,7 @@ TEST(a_thread_that_is_new_to_weft_is_never_missed, .seconds = 120)
 	target.rounds = (int)test_count(500, 1000000);
 	FOR_WORKERS(w)
 		test_result(test_run(w, cancelled_by_thread, NULL), 0);
+	test_soak("cancellations", (uint64_t)target.rounds);
 	target.rounds = (int)test_count(500, 100000);
 	cancelled_by_thread(NULL);	/* and one thread by the other */
 }

@@ -480,6 +480,7 @@ histories(int workers)
 	for (i = 0; i < n; i += BATCH)
 		run_batch(workers, (int)(n - i < BATCH ? n - i : BATCH),
 		    test_seed() + i);
+	test_soak("histories", n);
 }
 
 TEST(histories_on_two_workers_are_linearizable, .seconds = 600)

@@ -406,6 +406,9 @@ flow(int workers, struct flow f)
 	}
 	test_result(test_run(workers, flow_main, &spread), 0);
 	count(&f);
+	if (!f.cut)
+		test_soak("messages", f.each *
+		    (uint64_t)(f.coros + f.threads));
 	for (k = 0; k < CHANS; k++) {
 		chan_unref(f.ch[k]);
 		for (p = 0; p < MOST; p++)

@@ -29,6 +29,7 @@ programs_main(void *arg)
 		p->seed = first + p->number * UINT64_C(0x100000001b3);
 		run_program(p);
 	}
+	test_soak("programs against the model", n);
 	return 0;
 }
 

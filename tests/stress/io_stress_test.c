@@ -73,7 +73,7 @@ recycle_main(void *arg)
 			test_result(co_spawn(recycle, &r[i]), 0);
 		}
 	}
-	return 0;
+	return s.status;
 }
 
 TEST(numbers_come_again_and_no_byte_reaches_a_stranger, .seconds = 120)
@@ -104,11 +104,14 @@ serve(int *arg)
 static int
 accept_all(void *arg)
 {
-	int fd;
+	struct co_scope s;
+	int fd = 0;
 
-	while ((fd = co_accept(*(int *)arg, NULL, NULL)) >= 0)
-		test_result(co_go(serve, fd), 0);
-	return fd == -ECANCELED || fd == -EBADF ? 0 : fd;
+	co_scope(s)
+		while ((fd = co_accept(*(int *)arg, NULL, NULL)) >= 0)
+			test_result(co_go(serve, fd), 0);
+	test_result(s.status, 0);
+	return fd == -EBADF ? 0 : fd;
 }
 
 static int
@@ -139,7 +142,7 @@ connect_main(void *arg)
 	struct co_task t[RECYCLERS], server;
 	void *args[RECYCLERS][2];
 	char at[64];
-	int i, listener = co_listen("127.0.0.1:0");
+	int i, listener = co_listen("tcp:127.0.0.1:0");
 
 	ck_assert_int_ge(listener, 0);
 	ck_assert_int_ge(co_address(listener, at, sizeof at), 0);
@@ -200,7 +203,7 @@ ask_main(void *arg)
 	co_scope(s)
 		for (i = 0; i < RECYCLERS; i++)
 			test_result(co_spawn(ask, arg), 0);
-	return 0;
+	return s.status;
 }
 
 static void

@@ -158,6 +158,7 @@ TEST(each_task_is_taken_by_the_owner_or_by_one_thief)
 	play(1, n);
 	play(3, n);
 	play(THIEVES, n / 4);
+	test_soak("queued tasks among thieves", 2 * n + n / 4);
 }
 
 /* Two plain fences in place of membarrier(2). */

@@ -87,6 +87,7 @@ TEST(no_wake_of_a_thread_is_lost)
 		pthread_join(t, NULL);
 		chan_unref(sent);
 		ck_assert_int_eq(received, n);
+		test_soak("handoffs", (uint64_t)n);
 		/* One that is lost hangs when there is one worker; else the
 		   watch finds it late.  A loaded machine is late, too. */
 		test_between(late_wakes, 0, 3 + n / 2000);
@@ -157,6 +158,7 @@ TEST(permits_that_go_round_wake_everybody_exactly_as_often)
 	test_seed();		/* made by one */
 	FOR_WORKERS(w)
 		test_result(test_run(w, storm_all, NULL), 0);
+	test_soak("permits", storm_rounds * SLEEPERS);
 }
 
 /* --- a wake, a deadline and a cancellation at the same moment ------------------ */
@@ -257,6 +259,7 @@ TEST(a_wake_a_deadline_and_a_cancellation_have_one_winner)
 
 	FOR_WORKERS(w)
 		test_result(test_run(w, contest, &rounds), 0);
+	test_soak("timer races", rounds);
 }
 
 /* --- ends ------------------------------------------------------------------- */

@@ -169,6 +169,7 @@ stale_timers(void *arg)
 		timed_then_untimed(&p);
 	}
 	test_result(s.status, 0);
+	test_soak("timer races", (uint64_t)p.rounds);
 	return 0;
 }
 
