@@ -188,7 +188,7 @@ test_workers(int at)
 	if (only > 0)
 		return at == 0 ? only : 0;
 	/* valgrind runs one thread at a time, each for a whole slice: what 16
-	   workers hand to each other takes minutes there, and proves no more. */
+	   workers hand to each other takes minutes, and proves no more. */
 	if (RUNNING_ON_VALGRIND && usual[at] > 4)
 		return 0;
 	return usual[at];
