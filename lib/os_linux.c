@@ -28,8 +28,9 @@ uint32_t co__tsan_fence;
 #endif
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static pthread_key_t end_key;
-static int end_key_error;
+static struct os_mutex end_key_mutex;
+static pthread_key_t end_key;	/* [const once have_end_key] */
+static bool have_end_key;	/* [atomic; written under end_key_mutex] */
 static void (*end_fn)(void *);	/* [atomic] the stand-ins', always */
 static bool forked;		/* [a child's only thread] */
 
@@ -104,12 +105,37 @@ os_thread_join(struct os_thread *t)
 	pthread_join((pthread_t)t->handle, NULL);
 }
 
+static void
+thread_ends(void *value)
+{
+	a_load_relaxed(&end_fn)(value);
+}
+
+/* Keys may be used up now and there again later. */
+static int
+make_end_key(void)
+{
+	int error = 0;
+
+	if (likely(a_load_acquire(&have_end_key)))
+		return 0;
+	os_mutex_lock(&end_key_mutex);
+	if (!have_end_key) {
+		error = pthread_key_create(&end_key, thread_ends);
+		if (!error)
+			a_store_release(&have_end_key, true);
+	}
+	os_mutex_unlock(&end_key_mutex);
+	return -error;
+}
+
 int
 os_at_thread_end(void (*fn)(void *), void *value)
 {
-	os_init();
-	if (end_key_error)
-		return -end_key_error;
+	int code = make_end_key();
+
+	if (code < 0)
+		return code;
 	a_store_relaxed(&end_fn, fn);
 	return -pthread_setspecific(end_key, value);
 }
@@ -258,12 +284,6 @@ in_child(void)
 }
 
 static void
-thread_ends(void *value)
-{
-	a_load_relaxed(&end_fn)(value);
-}
-
-static void
 init(void)
 {
 	const char *off = getenv("WEFT_NO_MEMBARRIER");
@@ -271,7 +291,6 @@ init(void)
 	if (!(off && *off) && syscall(SYS_membarrier,
 	    MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0)
 		co__have_membarrier = true;
-	end_key_error = pthread_key_create(&end_key, thread_ends);
 	pthread_atfork(NULL, NULL, in_child);
 }
 
