@@ -46,18 +46,16 @@ static int first_error;		/* [before first_name] */
 static unsigned first_variants;	/* [before first_name] */
 static int64_t pieces, mapped;	/* [atomic] */
 
-/* A sanitizer's own calls are wrapped as well, and it cannot do without. */
-#if defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
+/* A sanitizer's own calls are wrapped as well, and it cannot do without.  (For
+   the same reason this file is compiled without: some come before main.) */
+extern void __asan_init(void) __attribute__((weak));
+extern void __tsan_init(void) __attribute__((weak));
+
+static bool
+is_sanitized(void)
+{
+	return __asan_init || __tsan_init;
+}
 
 bool
 fault_can(const char *name)
@@ -67,7 +65,7 @@ fault_can(const char *name)
 	char key[64];
 
 	snprintf(key, sizeof key, " %s ", name);
-	return !SANITIZED || !strstr(of_sanitizers, key);
+	return !is_sanitized() || !strstr(of_sanitizers, key);
 }
 
 static bool
@@ -75,7 +73,7 @@ is_meant(const char *name)
 {
 	char key[64];
 
-	if (SANITIZED && !fault_can(name))
+	if (!fault_can(name))
 		return false;
 	if (!plan.only)
 		return true;
@@ -342,8 +340,6 @@ CALL(int, rename, (const char *from, const char *to), (from, to), EINTR,
 CALL(int, rmdir, (const char *path), (path), EINTR, EBUSY)
 CALL(int, sigaction, (int sig, const struct sigaction *act,
     struct sigaction *old), (sig, act, old), EINVAL)
-CALL(int, sigaltstack, (const stack_t *new, stack_t *old), (new, old), ENOMEM,
-    EPERM)
 CALL(int, socket, (int domain, int type, int protocol),
     (domain, type, protocol), EMFILE, ENFILE, ENOBUFS, EAFNOSUPPORT)
 CALL(int, stat, (const char *path, struct stat *st), (path, st), EINTR,
@@ -353,6 +349,14 @@ CALL(int, timerfd_create, (int clock, int flags), (clock, flags), EMFILE,
 CALL(int, unlink, (const char *path), (path), EINTR, EBUSY)
 CALL(pid_t, waitpid, (pid_t pid, int *status, int options),
     (pid, status, options), EINTR)
+
+/* Asking for it, or putting it away, cannot fail. */
+WRAPS(int, sigaltstack, (const stack_t *new, stack_t *old))
+{
+	return new && !(new->ss_flags & SS_DISABLE) && fails("sigaltstack",
+	    (const int[ERRORS]){ ENOMEM, EPERM }) ? -1 :
+	    __real_sigaltstack(new, old);
+}
 
 /* The number is free again whatever it gives. */
 WRAPS(int, close, (int fd))

@@ -119,19 +119,18 @@ TEST(jobs_run_with_the_threads_that_can_be_made)
 {
 	struct fault f = { .only = " pthread_create ", .from = 2,
 	    .every = 2 };
+	uint64_t hits = 0;
 	int i;
 
-	for (i = 0; i < 20; i++) {
+	for (i = 0; i < 40; i++) {
+		if (i == 20)
+			f.every = 0;	/* but for the first all */
 		fault_arm(&f);
 		test_result(scenario_run(scenario_find("blocking"), 1), 0);
-		ck_assert_uint_gt(fault_disarm(), 0);
+		hits += fault_disarm();
 	}
-	f.every = 0;		/* but for the first all */
-	for (i = 0; i < 20; i++) {
-		fault_arm(&f);
-		test_result(scenario_run(scenario_find("blocking"), 1), 0);
-		ck_assert_uint_gt(fault_disarm(), 0);
-	}
+	if (test_slow() == 1)		/* else one thread may be enough */
+		ck_assert_uint_gt(hits, 0);
 	f.from = 1;		/* none */
 	fault_arm(&f);
 	test_result(scenario_run(scenario_find("blocking"), 1), -EAGAIN);
