@@ -66,12 +66,12 @@ FRAMES = [
     r"^#\d+ .* below \(.*depth=2",
     r"^#\d+ .* below \(.*depth=3",
     r"^#\d+ .* receiver \(",
-    r"^#\d+ .* co__context_begin \(",
+    r"^#\d+ .* co(__|\.)context_begin \(",
 ]
 ALL = [r"^coroutine 1: running", r"^#\d+ .*reached \(stage=1",
-       r"^#\d+ .* co__context_begin \("] + FRAMES + [
+       r"^#\d+ .* co(__|\.)context_begin \("] + FRAMES + [
        r"^coroutine 3: ", r"^#[1-9].* sleeper \(",
-       r"^#\d+ .* co__context_begin \(",
+       r"^#\d+ .* co(__|\.)context_begin \(",
        r"^coroutine 4: ", r"^    has no frames yet$"]
 # In a coroutine: its locals; then back in the thread, as it was.
 SWITCH = [r'^coroutine 2 "the receiver"', r"^depth is 3$",
