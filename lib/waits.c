@@ -13,7 +13,8 @@
 
 #include <weft/sync.h>
 
-static const char *const ops[WAIT_REASONS] = {
+/* script/weft-gdb.py reads it: compilers leave it as it is. */
+__attribute__((used)) static const char *const ops[WAIT_REASONS] = {
 	[WAIT_NONE] = "nothing", [WAIT_SLEEP] = "sleep",
 	[WAIT_JOIN] = "join", [WAIT_SCOPE] = "children of scope",
 	[WAIT_SEND] = "send on channel", [WAIT_RECV] = "receive from channel",

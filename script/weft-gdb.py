@@ -82,7 +82,7 @@ class Coroutine:
         stack = ext["stack"].dereference()
         self.lo, self.hi = int(stack["lo"]), int(stack["hi"])
         if self.park & WAITING:
-            reasons = static("reasons", "dump.c")
+            reasons = static("ops", "waits.c")
             at = int(ext["wait_reason"])
             last = reasons.type.range()[1]
             self.why = reasons[at].string() if at <= last else "?"
