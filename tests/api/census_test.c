@@ -49,6 +49,25 @@ deep_and_wait(void *arg)
 	return code < 0 ? code : co_event_wait(&event);
 }
 
+/* Each kind is spawned at one place, however compilers unroll loops. */
+__attribute__((noinline)) static void
+spawn(co_fn *fn)
+{
+	ck_assert_int_eq(co_spawn(fn, NULL), 0);
+}
+
+__attribute__((noinline)) static void
+spawn_deep(void)
+{
+	ck_assert_int_eq(co_spawn(deep, NULL), 0);
+}
+
+__attribute__((noinline)) static void
+spawn_waiting(void)
+{
+	ck_assert_int_eq(co_spawn(deep_and_wait, NULL), 0);
+}
+
 static char *
 report(int *ret_lines)
 {
@@ -96,14 +115,13 @@ census_main(void *arg)
 	co_scope(s) {
 		co_scope(in)
 			for (i = 0; i < FLAT; i++) {
-				ck_assert_int_eq(co_spawn(flat, NULL), 0);
+				spawn(flat);
 				if (i < DEEP)
-					ck_assert_int_eq(co_spawn(deep, NULL),
-					    0);
+					spawn_deep();
 			}
 		ck_assert_int_eq(in.status, 0);
 		for (i = 0; i < 3; i++)
-			ck_assert_int_eq(co_spawn(deep_and_wait, NULL), 0);
+			spawn_waiting();
 		do {
 			co_sleep(CO_MS(1));
 			text = report(&n);

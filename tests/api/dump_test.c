@@ -284,7 +284,10 @@ new_main(void *arg)
 		ck_assert_int_eq(co_spawn(sleep_long, NULL), 0);
 		ck_assert_int_eq(co_spawn_with(&o, sleep_long, NULL), 0);
 		text = dump_with(co_dump);
-		test_has(text, "\"fresh\": not begun\n");
+		/* It has its stack, as it has a name; a build that cannot
+		   look at that does not know that it has not begun. */
+		test_has(text, strstr(text, "no backtrace in this build") ?
+		    "\"fresh\": runnable\n" : "\"fresh\": not begun\n");
 		ck_assert_int_eq(lines_with(text, "coroutine 3: not begun"),
 		    1);
 		free(text);
@@ -391,7 +394,14 @@ deep_main(void *arg)
 	numbers = chan_new(int, 0);
 	co_scope(s) {
 		ck_assert_int_eq(co_spawn(deep, NULL), 0);
+		/* Its worker may be about to leave it still. */
 		text = dump_until(PARTS("receive from channel"));
+		while (!strstr(text, "    at ") &&
+		    !strstr(text, "no backtrace in this build")) {
+			free(text);
+			co_yield();
+			text = dump_with(co_dump);
+		}
 		if (!strstr(text, "no backtrace in this build")) {
 			ck_assert_msg(stands_in(text, deepest), "%s", text);
 			ck_assert_msg(stands_in(text, deeper), "%s", text);
