@@ -86,8 +86,11 @@ class Coroutine:
             at = int(ext["wait_reason"])
             last = reasons.type.range()[1]
             self.why = reasons[at].string() if at <= last else "?"
-            if int(ext["wait_obj"]):
-                self.why += " %#x" % int(ext["wait_obj"])
+            what = int(ext["wait_obj"])
+            if self.why == "signal":
+                self.why += " %d" % what
+            elif what and self.why != "sleep":  # whose object is a time
+                self.why += " %#x" % what
 
     def set_origin(self, runtime, at):
         self.parent = int(at["parent"])
