@@ -48,6 +48,8 @@ QUESTIONS = [
     question("blocking", 20000, 100000, k=16, workers=BOTH, runs=3),
     question("echo", 500, 2000, k=100, workers=BOTH, suffix="_100", runs=3),
     question("echo", 500, 2000, k=1000, workers=BOTH, suffix="_1000", runs=3),
+    question("http", 2, 5, k=100, workers=BOTH, runs=3),
+    question("idle", 9000, 9000, runs=1),
     question("build", 1, 1, runs=3),
 ]
 
@@ -79,6 +81,11 @@ TITLES = {
     "steal": "computing on two workers against one",
     "blocking": "a job on the blocking pool, one after the other",
     "blocking_many": "a job on the blocking pool, 16 at once",
+    "http_cpu": "HTTP, 100 connections, server time per request",
+    "http_rate": "HTTP, 100 connections, requests per second",
+    "idle_rss": "9,000 idle connections, resident memory each",
+    "idle_tables": "9,000 idle connections, page tables each",
+    "idle_cpu": "9,000 idle connections, processor time",
     "build_time": "building the program of these questions after a change",
     "build_size": "its size, stripped, with what it links statically",
 }
@@ -95,7 +102,7 @@ for size in ("100", "1000"):
     TITLES["echo_p50_" + size] = "echo, " + name + "median time"
     TITLES["echo_p99_" + size] = "echo, " + name + "99th percentile"
 
-MORE_IS_BETTER = {"steal", "echo_rate_100", "echo_rate_1000"}
+MORE_IS_BETTER = {"steal", "echo_rate_100", "echo_rate_1000", "http_rate"}
 
 # (metric, workers): (figure, peer, ratio to it).  The figures were set on an
 # Intel Sapphire Rapids machine; elsewhere the ratio to the peer of the same
@@ -172,6 +179,6 @@ DRAWN = [
     ("A coroutine that waits: bytes, resident and page tables", "B",
      ("parked_rss_100k", "parked_tables_100k")),
     ("A server's processor time for a request, microseconds", "us",
-     ("echo_cpu_100", "echo_cpu_1000")),
+     ("echo_cpu_100", "echo_cpu_1000", "http_cpu")),
     ("Whole programs, seconds", "s", ("sieve", "skynet", "sleepers")),
 ]

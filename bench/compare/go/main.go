@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"runtime"
 	"strconv"
@@ -374,6 +375,19 @@ func echo() {
 	}
 }
 
+// http serves what samples/apps/httpd serves at /api/time.
+func serveHTTP() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(err == nil, "a listener")
+	fmt.Printf("port %d\n", l.Addr().(*net.TCPAddr).Port)
+	http.HandleFunc("/api/time", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		now := time.Now().UTC()
+		fmt.Fprintf(w, "%s\n", now.Format("2006-01-02T15:04:05Z"))
+	})
+	http.Serve(l, nil)
+}
+
 func main() {
 	questions := map[string]func(){
 		"yield": yield, "spawn": spawn, "suspend": suspend,
@@ -381,6 +395,7 @@ func main() {
 		"select": selecting, "mutex": mutex, "sieve": sieve,
 		"skynet": skynet, "parked": parked, "sleepers": sleepers,
 		"steal": steal, "echo": echo,
+		"http": serveHTTP,
 	}
 	if len(os.Args) < 2 {
 		for name := range questions {
