@@ -79,7 +79,8 @@ scope_add(struct co_scope *s, struct task *child)
 	lock_take(&owner->lock, LOCK_TASK);
 	code = s->co__ended;
 	if (likely(code == 0)) {
-		child->home = child->scope = s;
+		a_store_relaxed(&child->home, s);	/* flat_visit may look */
+		child->scope = s;
 		child_link(s, child);
 	}
 	lock_drop(&owner->lock, LOCK_TASK);

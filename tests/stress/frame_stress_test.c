@@ -281,14 +281,14 @@ static int
 play(void *arg)
 {
 	struct game *g = arg;
+	uint64_t seed = ~g->seed, i;	/* the waker has its own */
 	pthread_t t;
-	uint64_t i;
 
 	ck_assert_int_eq(pthread_create(&t, NULL, waker, g), 0);
 	for (i = 1; i <= g->rounds; i++) {
 		g->future = co_future_new(int);
 		__atomic_store_n(&g->begun, i, __ATOMIC_RELEASE);
-		one_wait(g, (co_time)test_below(&g->seed, 12000));
+		one_wait(g, (co_time)test_below(&seed, 12000));
 		smear();
 		while (__atomic_load_n(&g->done, __ATOMIC_ACQUIRE) < i)
 			co_yield();
@@ -340,12 +340,12 @@ static int
 joins(void *arg)
 {
 	struct game *g = arg;
-	uint64_t i, n;
+	uint64_t seed = g->seed, i, n;	/* the joiner has its own */
 	pthread_t t;
 
 	ck_assert_int_eq(pthread_create(&t, NULL, joiner, g), 0);
 	for (i = 1; i <= g->rounds; i++) {
-		n = test_below(&g->seed, 60000);
+		n = test_below(&seed, 60000);
 		test_result(co_fork(&g->child, child, &n), 0);
 		__atomic_store_n(&g->begun, i, __ATOMIC_RELEASE);
 		while (__atomic_load_n(&g->done, __ATOMIC_ACQUIRE) < i)
