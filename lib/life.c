@@ -313,6 +313,7 @@ end_of_life(struct worker *w, struct task *t, int ret)
 {
 	struct co_task *h = t->handle;
 
+	co__locks_none_held("a coroutine ends while it holds a lock");
 	bug_if(t->scope != t->home);	/* co_scope_enter without its leave */
 	if (unlikely(t->u.run.ext->locals != NULL))
 		locals_unref(t->u.run.ext->locals);

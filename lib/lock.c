@@ -134,6 +134,11 @@ co__locks_none_held(const char *where)
 
 	if (s && s->held != 0)
 		bug(where);
+	if (s && s->mutexes != 0) {
+		s->mutexes = 0;		/* what it says takes some */
+		bug("a coroutine waits, yields or ends while it holds a "
+		    "pthread mutex");
+	}
 }
 
 #endif

@@ -224,6 +224,7 @@ sched_yield_now(void)
 	struct worker *w = worker_self();
 	struct task *t = w->self.current, *to = sched_next(w);
 
+	co__locks_none_held("a coroutine yields while it holds a lock");
 	if (!to && !w->go_native)
 		return;		/* nobody else wants to run */
 	runq_push_old(&w->runq, t);

@@ -79,7 +79,7 @@ scope_add(struct co_scope *s, struct task *child)
 	lock_take(&owner->lock, LOCK_TASK);
 	code = s->co__ended;
 	if (likely(code == 0)) {
-		a_store_relaxed(&child->home, s);	/* flat_visit may look */
+		a_store_relaxed(&child->home, s); /* flat_visit may look */
 		child->scope = s;
 		child_link(s, child);
 	}

@@ -28,6 +28,8 @@ struct self {
 	struct worker *worker;	/* [const] NULL: a thread that is not ours */
 	void *entering;		/* [this thread] gen.c: whose the stack is */
 	uint8_t ranks[SELF_RANKS];	/* [this thread] debug build */
+	uint32_t mutexes;	/* [this thread] debug build: pthread mutexes
+				   that the coroutine holds; os_hold.c */
 };
 
 extern _Thread_local struct self *co__self;

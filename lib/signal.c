@@ -149,7 +149,8 @@ enlist(struct runtime *rt)
 		return -ENOMEM;
 	s->reactor = rt->workers[0].reactor;
 	s->post.run = deliver;
-	a_store_release((struct signals **)&rt->signals, s); /* with signal_of */
+	/* Pairs with signal_of. */
+	a_store_release((struct signals **)&rt->signals, s);
 	a_store_release(&wanted[i], s);		/* pairs with handler */
 	return 0;
 }

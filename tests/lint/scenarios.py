@@ -38,6 +38,6 @@ for scenario, tests in rows:
             if not exists:
                 wrong.append("%s: there is no %s" % (scenario, path))
         elif inside is not None and not re.search(
-                r"TEST\(" + name + r"\b", inside):
+                r"(?:TEST|SWEEP)\(" + name + r"\b", inside):
             wrong.append("%s: no test %s" % (scenario, name))
 check("the tests that the rows name are there", wrong)
