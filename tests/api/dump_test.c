@@ -264,6 +264,8 @@ nap(void *arg)
 	return 0;
 }
 
+static int no_nap = 1;
+
 static int
 give_job(void *arg)
 {
@@ -568,7 +570,7 @@ recv_from(void *arg)
 
 	while (chan_recv(ch, &v) == 0) {
 		if (v % 64 == 0)
-			co_spawn(nap, &(int){ 1 });
+			co_spawn(nap, &no_nap);
 		if (v % 16 == 0)
 			co_sleep(CO_US(20));
 		if (v % 4 == 0)
