@@ -50,7 +50,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <weft/io.h>
@@ -310,27 +309,13 @@ fd_enter(int num, struct fd **ret)
  * A loop that fetched an event of num before it was unwatched still takes num
  * out of its own set (epoll_ctl, in libev), in no order with this close: what
  * it meets is the old file, none, or a new one that is not in that set.  TSan
- * calls it a race, so there the system is called past its interceptor.
+ * calls it a race: tests/tsan.supp.
  */
-#if defined WEFT_TSAN
-static int
-close_call(int num)
-{
-	return (int)syscall(SYS_close, num);
-}
-#else
-static int
-close_call(int num)
-{
-	return close(num);
-}
-#endif
-
 static int
 close_num(int num)
 {
 	/* The number is free again even when it says EINTR. */
-	return close_call(num) < 0 && errno != EINTR ? -errno : 0;
+	return close(num) < 0 && errno != EINTR ? -errno : 0;
 }
 
 /* Nobody uses it.  The lock is held; dropped. */
