@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * crawl.c - fetches the pages of a site, some at a time.
+ *
+ * Workers take pages from a channel and put the links of each page into it; one
+ * that was seen before is not put.  A page is counted while it waits or is
+ * worked on; who counts down to none closes the channel, and all end.  The
+ * deadline of all is that of the scope around them, and each page has its own.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crawl.h"
+
+struct page {
+	struct page *next;	/* [seen_lock] all, for their end */
+	int depth;
+	char path[];
+};
+
+static struct {
+	int jobs, depth, pages, retries, workers;
+	size_t size;
+	co_time deadline, page;
+} opt = { 8, 5, 10000, 3, 0, 1 << 20, CO_SEC(300), CO_SEC(10) };
+
+static struct site site;
+static chan(struct page *) todo;
+static _Atomic long unfinished, done, bytes, errors;
+
+static struct co_mutex seen_lock = CO_MUTEX_INIT;
+static void *seen;			/* [seen_lock] paths, of tsearch(3) */
+static struct page *pages;		/* [seen_lock] */
+static int seen_n;			/* [seen_lock] */
+
+static int
+by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct page *)a)->path,
+	    ((const struct page *)b)->path);
+}
+
+static void
+finish_one(void)
+{
+	if (--unfinished == 0)
+		chan_close(todo);
+}
+
+/* Once for each path, and not too many.  Negative: no memory, cancelled. */
+static int
+put(const char *path, int depth)
+{
+	size_t n = strlen(path) + 1;
+	struct page *p = malloc(sizeof *p + n), **found = NULL;
+	bool is_new = false;
+
+	if (!p)
+		return -ENOMEM;
+	p->depth = depth;
+	memcpy(p->path, path, n);
+	co_locked(&seen_lock) {
+		if (seen_n < opt.pages)
+			found = tsearch(p, &seen, by_path);
+		is_new = found && *found == p;
+		if (is_new) {
+			p->next = pages;
+			pages = p;
+			seen_n++;
+			unfinished++;
+		}
+	}
+	if (!is_new) {
+		free(p);
+		return 0;
+	}
+	return chan_send(todo, p);	/* unbounded: it does not wait */
+}
+
+/* --- a page ----------------------------------------------------------------- */
+
+struct links {
+	const struct page *from;
+	struct answer *a;
+	chan(char *) found;
+};
+
+static void
+note(const char *link, void *arg)
+{
+	struct links *l = arg;
+	char path[URL], *copy;
+
+	if (!resolve(&site, l->from->path, link, path))
+		return;
+	copy = strdup(path);
+	if (copy && chan_send(l->found, copy) < 0)
+		free(copy);
+}
+
+static int
+find_links(void *arg)
+{
+	struct links *l = arg;
+
+	each_link(l->a->body, l->a->n, note, l);
+	return 0;
+}
+
+static int
+follow(const struct page *p, struct answer *a)
+{
+	struct links l = { p, a, chan_new(char *, CHAN_UNBOUNDED) };
+	char path[URL], *link;
+	int code = l.found ? 0 : -ENOMEM;
+
+	if (code == 0 && a->location[0] && resolve(&site, p->path, a->location,
+	    path))
+		code = put(path, p->depth + 1);
+	if (code == 0 && a->html && a->status == 200)
+		code = co_blocking(find_links, &l);
+	while (l.found && chan_try_recv(l.found, &link) == 0) {
+		if (code == 0)
+			code = put(link, p->depth + 1);
+		free(link);
+	}
+	chan_unref(l.found);
+	return code;
+}
+
+/* What a second try may mend. */
+static bool
+may_pass(int code, const struct answer *a)
+{
+	return code < 0 ? code != -EMSGSIZE : a->status >= 500;
+}
+
+static int
+get(const struct page *p, struct answer *a)
+{
+	co_time pause = CO_MS(100);
+	int code = 0, i;
+
+	for (i = 0; ; i++, pause *= 2) {
+		code = -ETIMEDOUT;
+		co_timeout(opt.page)
+			code = fetch(&site, p->path, opt.size, a);
+		if (i == opt.retries || co_cancelled() || !may_pass(code, a))
+			return code;
+		if (code == 0)
+			free(a->body);
+		code = co_sleep(pause / 2 + rand() % (pause / 2));
+		if (code < 0)
+			return code;
+	}
+}
+
+static int
+worker(void *arg)
+{
+	struct answer a;
+	int code = 0;
+
+	(void)arg;
+	chan_each(struct page *, p, todo) {
+		code = get(p, &a);
+		if (code < 0 && co_cancelled())
+			return code;
+		if (code < 0) {
+			printf("--- %s: %s\n", p->path, strerror(-code));
+			errors++;
+		} else {
+			printf("%d %zu %s\n", a.status, a.n, p->path);
+			done++;
+			bytes += (long)a.n;
+			errors += a.status >= 400;
+			if (p->depth < opt.depth && follow(p, &a) < 0)
+				errors++;
+			free(a.body);
+		}
+		finish_one();
+	}
+	return 0;
+}
+
+static int
+body(void *arg)
+{
+	co_time start = co_now();
+	struct co_scope s;
+	struct page *p;
+	int i, code;
+
+	(void)arg;
+	todo = chan_new(struct page *, CHAN_UNBOUNDED);
+	code = todo ? put(site.path, 0) : -ENOMEM;
+	if (code < 0)
+		return code;
+	co_scope(s, .timeout = opt.deadline) {
+		for (i = 0; i < opt.jobs && code >= 0; i++)
+			code = co_spawn(worker, NULL);
+		if (i == 0 || (code < 0 && i == 1))
+			co_cancel(&s);		/* nobody works */
+	}
+	printf("crawl: %ld pages, %ld bytes, %ld errors, %.2f s%s\n",
+	    (long)done, (long)bytes, (long)errors,
+	    (double)(co_now() - start) / 1e9,
+	    s.status == -ETIMEDOUT ? ", out of time" : "");
+	while (seen) {
+		p = *(struct page **)seen;
+		tdelete(p, &seen, by_path);
+	}
+	while ((p = pages) != NULL) {
+		pages = p->next;
+		free(p);
+	}
+	chan_unref(todo);
+	return s.status == -ETIMEDOUT ? 3 : s.status < 0 ? s.status :
+	    errors > 0;
+}
+
+static const char usage[] =
+    "usage: crawl [options] http://HOST[:PORT][/PATH]\n"
+    "Fetches what the page leads to on the same site.\n"
+    "\n"
+    "  --jobs N            pages at a time (8)\n"
+    "  --depth N           links from the first page (5)\n"
+    "  --max-pages N       (10000)\n"
+    "  --max-size BYTES    of a page (1048576)\n"
+    "  --retries N         of what fails or is answered by 5xx (3)\n"
+    "  --page-timeout SEC  of a try (10)\n"
+    "  --deadline SEC      of all (300)\n"
+    "  --workers N         threads (one for each processor)\n"
+    "\n"
+    "Status: 0: all are here, 1: some failed, 2: usage, 3: out of time.\n";
+
+static double
+number(const char *option, const char *text, double least)
+{
+	char *end;
+	double x = strtod(text, &end);
+
+	if (end == text || *end || !(x >= least && x <= 1e9)) {
+		fprintf(stderr, "crawl: --%s does not go with '%s'\n", option,
+		    text);
+		exit(2);
+	}
+	return x;
+}
+
+static void
+read_options(int argc, char **argv)
+{
+	static const struct option names[] = {
+		{ "deadline", required_argument, NULL, 'D' },
+		{ "depth", required_argument, NULL, 'd' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "max-pages", required_argument, NULL, 'p' },
+		{ "max-size", required_argument, NULL, 's' },
+		{ "page-timeout", required_argument, NULL, 't' },
+		{ "retries", required_argument, NULL, 'r' },
+		{ "workers", required_argument, NULL, 'w' },
+		{ NULL, 0, NULL, 0 }
+	};
+	int c, at = 0;
+
+	while ((c = getopt_long(argc, argv, "", names, &at)) >= 0) {
+		const char *name = c == '?' ? "" : names[at].name;
+
+		switch (c) {
+		case 'D': opt.deadline = (co_time)(1e9 * number(name, optarg,
+		    0.001)); break;
+		case 'd': opt.depth = (int)number(name, optarg, 0); break;
+		case 'j': opt.jobs = (int)number(name, optarg, 1); break;
+		case 'p': opt.pages = (int)number(name, optarg, 1); break;
+		case 's': opt.size = (size_t)number(name, optarg, 1); break;
+		case 't': opt.page = (co_time)(1e9 * number(name, optarg,
+		    0.001)); break;
+		case 'r': opt.retries = (int)number(name, optarg, 0); break;
+		case 'w': opt.workers = (int)number(name, optarg, 1); break;
+		case 'h': fputs(usage, stdout); exit(0);
+		default: fputs(usage, stderr); exit(2);
+		}
+	}
+	if (argc - optind != 1) {
+		fputs(usage, stderr);
+		exit(2);
+	}
+	if (parse_site(argv[optind], &site) < 0) {
+		fprintf(stderr, "crawl: not http://HOST[:PORT][/PATH]: %s\n",
+		    argv[optind]);
+		exit(2);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	int code;
+
+	read_options(argc, argv);
+	code = co_run(&(struct co_options){ .workers = opt.workers }, body,
+	    NULL);
+	if (code < 0)
+		fprintf(stderr, "crawl: %s\n", strerror(-code));
+	return code < 0 ? 1 : code;
+}

@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""crawl_test.py - samples/apps/crawl on sites made for it."""
+import http.server
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
+sys.path.insert(0, HERE)
+from server import LIMIT, SLOW, missing, wrapper
+from tap import check, skip
+
+PROGRAM = "samples/apps/crawl"
+over = threading.Event()		# ends the page that never ends
+
+
+class Site(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    pages = {}
+    asked = {}
+    lock = threading.Lock()
+    now = most = 0
+
+    def give(self, status, body=b"", **headers):
+        self.send_response(status)
+        headers = {"Content_Type": "text/html", "Content_Length":
+                   str(len(body)), **headers}
+        for name, value in headers.items():
+            if value is not None:
+                self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        with self.lock:
+            n = self.asked[self.path] = self.asked.get(self.path, 0) + 1
+            Site.now += 1
+            Site.most = max(Site.most, Site.now)
+        try:
+            self.page(n)
+        except OSError:
+            pass
+        finally:
+            with self.lock:
+                Site.now -= 1
+
+    def page(self, n):
+        if self.path in self.pages:
+            self.give(200, self.pages[self.path])
+        elif self.path.startswith("/n/"):
+            time.sleep(0.01)
+            i = int(self.path[3:])
+            self.give(200, b"".join(b'<a href="/n/%d">x</a>' % k for k in
+                                    (2 * i, 2 * i + 1) if k < 128))
+        elif self.path == "/moved":
+            self.give(302, Location="/target")
+        elif self.path == "/flaky":
+            self.give(500 if n == 1 else 200)
+        elif self.path == "/broken":
+            self.give(503)
+        elif self.path == "/chunked":
+            self.give(200, Content_Length=None, Transfer_Encoding="chunked")
+            for part in (b'<a hr', b'ef="/from-chunks">', b"</a>"):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n")
+        elif self.path == "/until-close":
+            self.give(200, b'<a href="from-close">', Content_Length=None,
+                      Connection="close")
+            self.close_connection = True
+        elif self.path == "/endless":
+            self.give(200, Content_Length="1000")
+            over.wait(LIMIT)
+        elif self.path == "/large":
+            self.give(200, b"x" * 300000)
+        elif self.path == "/deep":
+            self.give(200, b"<div>" * 8000 + b'<a href="/from-deep">')
+        else:
+            self.give(404)
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+
+def garbage():
+    """A server that does not speak HTTP; its port."""
+    s = socket.create_server(("127.0.0.1", 0))
+
+    def accept():
+        while True:
+            c, _ = s.accept()
+            c.recv(1000)
+            c.sendall(b"SSH-2.0-nothing\r\n\r\n")
+            c.close()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return s.getsockname()[1]
+
+
+def crawl(url, *options, workers="2"):
+    """(status, {path: what was said of it}, the last line, stderr)"""
+    p = subprocess.run(wrapper + ["./" + PROGRAM] + list(options) + [url],
+                       capture_output=True, text=True, timeout=5 * LIMIT,
+                       env=dict(os.environ, WEFT_WORKERS=workers))
+    said, lines = {}, p.stdout.split("\n")[:-1]
+    for line in lines[:-1]:
+        m = re.match(r"(---|\d+ \d+) ([^ ]*?)(?:: (.*))?$", line)
+        if not m or m[2] in said:
+            said["?" + line] = line
+            continue
+        said[m[2]] = m[1].split()[0] if m[1] != "---" else m[3]
+    return p.returncode, said, lines[-1] if lines else "", p.stderr
+
+
+def differ(got, want):
+    return ["%s: %s, not %s" % (k, got.get(k), want.get(k))
+            for k in sorted(set(got) | set(want)) if got.get(k) != want.get(k)]
+
+
+def everything(base, workers, jobs):
+    Site.asked = {}
+    Site.pages = {
+        "/": b"".join(b'<a href="%s">x</a>' % h for h in (
+            b"/moved", b"flaky", b"/gone#there", b"./chunked", b"until-close",
+            b"/a/b", b"/deep", b"/", b"http://127.0.0.1:1/off",
+            b"https://127.0.0.1/tls", b"//example.org/x", b"mailto:a@b",
+            b"javascript:void(0)", b"", b"#top", b"?q=1")),
+        "/?q=1": b"", "/target": b"", "/from-chunks": b"", "/from-close": b"",
+        "/from-deep": b"",
+        "/a/b": b'<a href="c"></a><a href="../a/./d?x=/../y"></a>',
+        "/a/c": b'<a href="b">', "/a/d?x=/../y": b'<a href="/../../a/c">'}
+    status, said, last, err = crawl(base + "/", "--jobs", jobs, "--retries",
+                                    "2", workers=workers)
+    want = {p: "200" for p in Site.pages}
+    want.update({"/moved": "302", "/flaky": "200", "/gone": "404",
+                 "/chunked": "200", "/until-close": "200", "/deep": "200"})
+    wrong = differ(said, want)
+    if status != 1 or err or ", 1 errors, " not in last:
+        wrong += ["status %d: %s" % (status, last), err]
+    wrong += ["%s was asked for %d times" % x for x in Site.asked.items()
+              if x[1] != (2 if x[0] == "/flaky" else 1)]
+    return wrong
+
+
+def failures(base, port):
+    Site.pages = {"/": b'<a href="/endless"><a href="/large"><a href="/broken">'}
+    status, said, last, err = crawl(
+        base + "/", "--retries", "1", "--page-timeout", str(0.5 * SLOW),
+        "--max-size", "100000")
+    over.set()
+    over.clear()
+    wrong = differ(said, {"/": "200", "/endless": os.strerror(110),
+                          "/large": os.strerror(90), "/broken": "503"})
+    if status != 1 or ", 3 errors, " not in last:
+        wrong.append("status %d: %s" % (status, last))
+    if Site.asked.get("/broken") != 2 or Site.asked.get("/large") != 1:
+        wrong.append("tries: %r" % Site.asked)
+    for where, error in ((port, os.strerror(71)), (1, os.strerror(111))):
+        status, said, last, err = crawl("http://127.0.0.1:%d/x" % where,
+                                        "--retries", "1")
+        if status != 1 or said != {"/x": error}:
+            wrong.append("port %d: %d, %r" % (where, status, said))
+    return wrong
+
+
+def bounds(base, workers):
+    status, said, last, err = crawl(base + "/n/1", "--jobs", "4", "--depth",
+                                    "20", workers=workers)
+    wrong = differ(said, {"/n/%d" % i: "200" for i in range(1, 128)})
+    if status != 0 or "crawl: 127 pages" not in last:
+        wrong.append("status %d: %s" % (status, last))
+    # The site's threads count down a little late; 8 is what it would be.
+    if Site.most > 6:
+        wrong.append("%d at a time" % Site.most)
+    status, said, last, err = crawl(base + "/n/1", "--depth", "3")
+    if len(said) != 15 or status != 0:
+        wrong.append("depth 3: %d pages, status %d" % (len(said), status))
+    status, said, last, err = crawl(base + "/n/1", "--max-pages", "10")
+    if len(said) != 10 or status != 0:
+        wrong.append("10 pages: %d, status %d" % (len(said), status))
+    return wrong
+
+
+def out_of_time(base):
+    Site.pages = {"/": b'<a href="/endless">'}
+    status, said, last, err = crawl(base + "/", "--deadline", str(0.7 * SLOW))
+    over.set()
+    over.clear()
+    return [] if status == 3 and "out of time" in last else \
+        ["status %d: %s" % (status, last)]
+
+
+def usage():
+    wrong = []
+    for options in (["--jobs", "0", "http://a"], ["--depth", "x", "http://a"],
+                    ["--what", "http://a"], [], ["http://a", "http://b"],
+                    ["ftp://a/"], ["http://"], ["http://a b/"],
+                    ["http://u:p@a/"], ["https://a/"]):
+        p = subprocess.run(wrapper + ["./" + PROGRAM] + options,
+                           capture_output=True, text=True)
+        if p.returncode != 2 or not p.stderr:
+            wrong.append("%s: status %d" % (options, p.returncode))
+    return wrong
+
+
+why = missing(PROGRAM)
+if why:
+    skip("crawl", why)
+else:
+    site = Server(("127.0.0.1", 0), Site)
+    threading.Thread(target=site.serve_forever, daemon=True).start()
+    base = "http://127.0.0.1:%d" % site.server_address[1]
+    check("bad options are told", usage())
+    for w, jobs in (("1", "1"), ("1", "20"), ("4", "20")):
+        check("%s workers, %s jobs: all kinds of pages and links" % (w, jobs),
+              everything(base, w, jobs))
+    check("what fails is told, after so many tries",
+          failures(base, garbage()))
+    for w in ("1", "4"):
+        Site.most = 0
+        check(w + " workers: bounds hold", bounds(base, w))
+    check("the deadline ends it", out_of_time(base))
