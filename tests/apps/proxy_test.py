@@ -4,6 +4,7 @@
 import hashlib
 import http.server
 import os
+import resource
 import shutil
 import socket
 import struct
@@ -206,8 +207,8 @@ def test(workers):
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     s.sendall(b"gone")
     s.close()
-    check(name + "300 at once", many(server, echo_port,
-                                     300 if SLOW == 1 else 40))
+    check(name + "many at once", many(server, echo_port,
+                                     1000 if SLOW == 1 else 40))
     idle, code = socks(server, echo_port)
     check(name + "it goes on", same(
         curl(server, "-x", "socks5://PROXY", url), b"through\n"))
@@ -251,6 +252,8 @@ def usage():
     return wrong
 
 
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 why = missing(PROGRAM)
 if why:
     skip("proxy", why)
