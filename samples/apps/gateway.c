@@ -4,20 +4,17 @@
  *
  *	devices -> readings -> averager -> outbox -> publisher -> broker
  *
- * A device is a connection, and a coroutine that reads lines "NAME VALUE".  One
- * coroutine has all sensors, and so needs no lock: at the end of each window
- * it tells the average of each, and at once when one rises over the threshold.
- * What it tells goes into a bounded outbox; while the broker is away the oldest
- * is dropped, and counted.
+ * A device is a connection, and a coroutine that reads lines "NAME VALUE".
+ * gateway_average.c makes averages and alerts of them, gateway_mqtt.c carries
+ * these to the broker.
  *
  * The end, on SIGTERM, goes the same way: devices are cut off, the last window
- * is told, and the publisher has LAST_WORDS to be rid of it.
+ * is told, and the publisher gets some time to be rid of it.
  */
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
-#include <search.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,50 +24,40 @@
 
 enum { LINE = 128, READINGS = 1024, OUTBOX = 1024 };
 #define SILENCE		CO_SEC(60)	/* of a device, until it is left */
-#define LAST_WORDS	CO_SEC(3)
-
-struct reading {
-	char name[SENSOR];
-	double value;
-};
-
-struct sensor {
-	char name[SENSOR];
-	double sum;
-	long n;
-	bool high;		/* over the threshold */
-};
+#define LARGEST		1e100		/* so that no sum is infinite */
 
 static struct {
 	const char *listen;
-	co_time window;
-	double threshold;
 	int devices, workers;
-} opt = { "tcp:127.0.0.1:7070", CO_SEC(10), INFINITY, 0, 0 };
+} opt = { "tcp:127.0.0.1:7070", 0, 0 };
 
 static struct broker broker = { .host = "127.0.0.1", .port = 1883 };
-static chan(struct reading) readings;
-static void *sensors;			/* of tsearch(3); the averager's */
-static long taken, dropped;		/* the averager's */
+static struct averager averager = {
+	.broker = &broker, .window = CO_SEC(10), .drain = CO_SEC(3),
+	.threshold = INFINITY
+};
 static _Atomic long malformed;
 
 /* --- devices ---------------------------------------------------------------- */
 
+/* A line of n bytes, its end among them. */
 static bool
-parse(const char *line, struct reading *ret)
+parse(const char *line, size_t n, struct reading *ret)
 {
-	size_t n = strspn(line, "abcdefghijklmnopqrstuvwxyz"
+	size_t name = strspn(line, "abcdefghijklmnopqrstuvwxyz"
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
 	char *end;
 
-	if (n == 0 || n >= SENSOR || line[n] != ' ')
+	if (name == 0 || name >= SENSOR || line[name] != ' ')
 		return false;
-	memcpy(ret->name, line, n);
-	ret->name[n] = '\0';
-	ret->value = strtod(line + n, &end);
+	memcpy(ret->name, line, name);
+	ret->name[name] = '\0';
+	ret->value = strtod(line + name, &end);
+	if (end == line + name || !(fabs(ret->value) <= LARGEST))
+		return false;
 	while (isspace((unsigned char)*end))
 		end++;
-	return end > line + n + 1 && *end == '\0' && isfinite(ret->value);
+	return end == line + n;
 }
 
 static int
@@ -87,101 +74,15 @@ device(int *fd)
 		/* What has no end of a line was cut off. */
 		if (n <= 0 || line[n - 1] != '\n')
 			break;
-		if (!parse(line, &r))
+		if (!parse(line, (size_t)n, &r))
 			malformed++;
-		else if (chan_send(readings, r) < 0)
+		else if (chan_send(averager.readings, r) < 0)
 			break;
 	}
 	if (n == -EMSGSIZE)
 		malformed++;
 	co_stream_free(s);
 	return co_close(*fd);
-}
-
-/* --- averages --------------------------------------------------------------- */
-
-static int
-by_name(const void *a, const void *b)
-{
-	return strcmp(((const struct sensor *)a)->name,
-	    ((const struct sensor *)b)->name);
-}
-
-/* The oldest goes when there is no room. */
-static void
-tell(const char *kind, const char *name, double value)
-{
-	struct message m, oldest;
-
-	snprintf(m.topic, sizeof m.topic, "weft/%s/%s", kind, name);
-	snprintf(m.text, sizeof m.text, "%.3f", value);
-	while (chan_try_send(broker.outbox, m) == -EAGAIN)
-		if (chan_try_recv(broker.outbox, &oldest) == 0)
-			dropped++;
-}
-
-static void
-take(const struct reading *r)
-{
-	struct sensor key = { .sum = 0 }, *s, **found;
-	bool high = r->value > opt.threshold;
-
-	memcpy(key.name, r->name, sizeof key.name);
-	found = tfind(&key, &sensors, by_name);
-	if (!found) {
-		s = malloc(sizeof *s);
-		if (!s)
-			return;
-		*s = key;
-		found = tsearch(s, &sensors, by_name);
-		if (!found) {
-			free(s);
-			return;
-		}
-	}
-	s = *found;
-	s->sum += r->value;
-	s->n++;
-	taken++;
-	if (high && !s->high)
-		tell("alert", s->name, r->value);
-	s->high = high;
-}
-
-static void
-tell_average(const void *node, VISIT when, int depth)
-{
-	struct sensor *s = *(struct sensor *const *)node;
-
-	(void)depth;
-	if ((when != postorder && when != leaf) || s->n == 0)
-		return;
-	tell("average", s->name, s->sum / (double)s->n);
-	s->sum = 0;
-	s->n = 0;
-}
-
-static int
-averager(void *arg)
-{
-	co_time end = co_now() + opt.window;
-	int status = 0, got = 0;
-	struct reading r;
-
-	(void)arg;
-	while (got >= 0 && status >= 0) {
-		got = co_select(co_on_recv(readings, &r, &status),
-		    co_on_timeout(end - co_now()));
-		if (got == 0 && status == 0)
-			take(&r);
-		if (got == 1 || status < 0) {
-			twalk(sensors, tell_average);
-			end += opt.window;
-		}
-	}
-	chan_close(broker.outbox);
-	tdestroy(sensors, free);
-	return 0;
 }
 
 /* --- the whole -------------------------------------------------------------- */
@@ -219,6 +120,12 @@ publisher(void *arg)
 	return publish_all(arg);
 }
 
+static int
+averaging(void *arg)
+{
+	return average_all(arg);
+}
+
 /* Waits for its end, but not for ever. */
 static int
 join_publisher(struct co_task *t)
@@ -226,7 +133,7 @@ join_publisher(struct co_task *t)
 	struct co_scope s;
 	int code = 0;
 
-	co_scope(s, .timeout = LAST_WORDS)
+	co_scope(s, .timeout = averager.drain)
 		code = co_join(t);
 	if (code == -ETIMEDOUT) {
 		co_task_cancel(t);
@@ -235,23 +142,15 @@ join_publisher(struct co_task *t)
 	return code == -ECANCELED ? 0 : code;
 }
 
+/* Devices until SIGTERM, and the averager until it has told all. */
 static int
-body(void *arg)
+take_readings(int fd)
 {
-	int fd = co_listen(opt.listen), code;
-	struct co_scope averaging, serving;
-	struct co_task publishing;
+	struct co_scope all, serving;
+	int code = 0;
 
-	(void)arg;
-	readings = chan_new(struct reading, READINGS);
-	broker.outbox = chan_new(struct message, OUTBOX);
-	if (fd < 0 || !readings || !broker.outbox)
-		return fd < 0 ? fd : -ENOMEM;
-	code = co_fork(&publishing, publisher, &broker);
-	if (code < 0)
-		return code;
-	co_scope(averaging) {
-		code = co_spawn(averager, NULL);
+	co_scope(all) {
+		code = co_spawn(averaging, &averager);
 		co_scope(serving, .policy = CO_SUPERVISE) {
 			if (code >= 0)
 				code = co_spawn(until_told, &serving);
@@ -259,13 +158,46 @@ body(void *arg)
 				code = serve(fd);
 			co_cancel(&serving);
 		}
-		chan_close(readings);
+		chan_close(averager.readings);
 	}
-	co_close(fd);
-	join_publisher(&publishing);
-	printf("gateway: %ld readings, %ld malformed, %ld published, "
-	    "%ld dropped\n", taken, (long)malformed, broker.sent, dropped);
-	chan_unref(readings);
+	return code;
+}
+
+static int
+run(int fd)
+{
+	struct co_task publishing;
+	struct message left;
+	int code, published;
+
+	code = co_fork(&publishing, publisher, &broker);
+	if (code < 0)
+		return code;
+	code = take_readings(fd);
+	published = join_publisher(&publishing);
+	while (chan_recv(broker.outbox, &left) == 0)
+		averager.dropped++;
+	printf("gateway: %ld readings, %ld malformed, %ld refused, "
+	    "%ld published, %ld dropped\n", averager.taken, (long)malformed,
+	    averager.refused, broker.sent, averager.dropped + broker.lost);
+	return code < 0 ? code : published;
+}
+
+static int
+body(void *arg)
+{
+	int fd = co_listen(opt.listen), code = fd;
+
+	(void)arg;
+	averager.readings = chan_new(struct reading, READINGS);
+	broker.outbox = chan_new(struct message, OUTBOX);
+	if (!averager.readings || !broker.outbox)
+		code = -ENOMEM;
+	if (code >= 0)
+		code = run(fd);
+	if (fd >= 0)
+		co_close(fd);
+	chan_unref(averager.readings);
 	chan_unref(broker.outbox);
 	return code;
 }
@@ -279,21 +211,60 @@ static const char usage[] =
     "  --broker HOST:PORT  (127.0.0.1:1883)\n"
     "  --window SECONDS    of an average (10)\n"
     "  --threshold VALUE   an alert when a sensor rises over it (none)\n"
+    "  --drain SECONDS     for what is left on SIGTERM (3)\n"
     "  --devices N         simulates so many (0)\n"
     "  --workers N         threads (one for each processor)\n";
 
+static void
+wrong(const char *option, const char *text)
+{
+	fprintf(stderr, "gateway: --%s does not go with '%s'\n", option, text);
+	exit(2);
+}
+
 static double
-number(const char *option, const char *text, double least)
+number(const char *option, const char *text, double least, double most)
 {
 	char *end;
 	double x = strtod(text, &end);
 
-	if (end == text || *end || !(x >= least && x <= 1e9)) {
-		fprintf(stderr, "gateway: --%s does not go with '%s'\n", option,
-		    text);
-		exit(2);
-	}
+	if (end == text || *end || !(x >= least && x <= most))
+		wrong(option, text);
 	return x;
+}
+
+static int
+whole(const char *option, const char *text, int least, int most)
+{
+	double x = number(option, text, least, most);
+
+	if (x != floor(x))
+		wrong(option, text);
+	return (int)x;
+}
+
+static co_time
+seconds(const char *option, const char *text)
+{
+	return (co_time)(1e9 * number(option, text, 0.01, 1e9));
+}
+
+/* HOST:PORT; an address of IPv6 may be in brackets. */
+static void
+read_broker(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	size_t n = colon ? (size_t)(colon - text) : 0;
+
+	if (n > 2 && text[0] == '[' && text[n - 1] == ']') {
+		text++;
+		n -= 2;
+	}
+	if (n == 0 || n >= sizeof broker.host)
+		wrong("broker", text);
+	memcpy(broker.host, text, n);
+	broker.host[n] = '\0';
+	broker.port = whole("broker", colon + 1, 1, 65535);
 }
 
 static void
@@ -302,6 +273,7 @@ read_options(int argc, char **argv)
 	static const struct option names[] = {
 		{ "broker", required_argument, NULL, 'b' },
 		{ "devices", required_argument, NULL, 'd' },
+		{ "drain", required_argument, NULL, 'e' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "listen", required_argument, NULL, 'l' },
 		{ "threshold", required_argument, NULL, 't' },
@@ -313,20 +285,14 @@ read_options(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", names, NULL)) >= 0) {
 		switch (c) {
-		case 'b':
-			if (sscanf(optarg, "%63[^:]:%d", broker.host,
-			    &broker.port) != 2) {
-				fprintf(stderr, "gateway: --broker does not "
-				    "go with '%s'\n", optarg);
-				exit(2);
-			}
-			break;
-		case 'd': opt.devices = (int)number("devices", optarg, 0); break;
+		case 'b': read_broker(optarg); break;
+		case 'd': opt.devices = whole("devices", optarg, 0, 1000000); break;
+		case 'e': averager.drain = seconds("drain", optarg); break;
 		case 'l': opt.listen = optarg; break;
-		case 't': opt.threshold = number("threshold", optarg, -1e9); break;
-		case 'w': opt.window = (co_time)(1e9 *
-		    number("window", optarg, 0.01)); break;
-		case 'n': opt.workers = (int)number("workers", optarg, 1); break;
+		case 't': averager.threshold = number("threshold", optarg,
+		    -LARGEST, LARGEST); break;
+		case 'w': averager.window = seconds("window", optarg); break;
+		case 'n': opt.workers = whole("workers", optarg, 1, 1024); break;
 		case 'h': fputs(usage, stdout); exit(0);
 		default: fputs(usage, stderr); exit(2);
 		}

@@ -8,12 +8,10 @@
 
 #include "gateway.h"
 
-/* Half of it to all of it: so that devices that were lost together do not come
-   back together. */
-static co_time
+co_time
 jitter(co_time t, unsigned *seed)
 {
-	return t / 2 + rand_r(seed) % (t / 2);
+	return t / 2 + (co_time)((double)t / 2 * rand_r(seed) / RAND_MAX);
 }
 
 static int

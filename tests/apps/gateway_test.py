@@ -3,6 +3,7 @@
 """gateway_test.py - drives samples/apps/gateway with devices and a broker."""
 import collections
 import os
+import re
 import shutil
 import socket
 import struct
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
@@ -62,9 +64,69 @@ class Broker:
         if not until(answers):
             raise RuntimeError("mosquitto does not start")
 
-    def stop(self):
-        self.p.terminate()
+    def kill(self):
+        self.p.kill()
         self.p.wait(LIMIT)
+
+
+class Front:
+    """Stands before the broker: what `serve` does with each connection."""
+
+    def __init__(self, broker, serve, port=0):
+        self.behind = broker
+        self.serve = serve
+        self.open = []
+        self.came = []			# when each connection came
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        try:
+            while True:
+                s = self.listener.accept()[0]
+                self.came.append(time.monotonic())
+                self.open.append(s)
+                threading.Thread(target=self.serve, args=(self, s),
+                                 daemon=True).start()
+        except OSError:
+            pass
+
+    def relay(self, s):
+        other = socket.create_connection(("127.0.0.1", self.behind.port))
+        self.open.append(other)
+        for a, b in ((s, other), (other, s)):
+            threading.Thread(target=self.copy, args=(a, b),
+                             daemon=True).start()
+
+    @staticmethod
+    def copy(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+        except OSError:
+            pass
+
+    def close(self, s):
+        s.close()
+
+    def refuse(self, s):
+        s.recv(1000)
+        s.sendall(b"\x20\x02\x00\x05")	# CONNACK: not authorised
+        s.recv(1)
+        s.close()
+
+    def hang(self, s):
+        pass
+
+    def stop(self):
+        # shutdown() wakes whoever is in accept() or recv().
+        for s in [self.listener] + self.open:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
 
 
 class Subscriber:
@@ -103,6 +165,14 @@ def send(server, text):
     return s
 
 
+def send_all(server, text):
+    """And wait until all of it has been read."""
+    s = send(server, text)
+    s.shutdown(socket.SHUT_WR)
+    s.recv(1)
+    s.close()
+
+
 def gateway(broker, workers, *more):
     return Server(PROGRAM, "--listen", "tcp:127.0.0.1:0", "--broker",
                   "127.0.0.1:%d" % broker.port, *more, workers=workers)
@@ -120,20 +190,20 @@ def exact(broker, workers):
     devices = [send(server, b"".join(
         b"s%d %d\n" % (i % 10, v) for v in range(i, i + 20)))
         for i in range(40)]
-    last = send(server, b"hot 49\nhot 51.5\nhot 60\nhot 10\nhot 52\n"
-                b"bad\nbad x\n x 1\nbad nan\nbad 1 2\n\nbad\x00 1\nhalf 1")
     for d in devices:
         d.shutdown(socket.SHUT_WR)
         if d.recv(1) != b"":
             return ["a device is answered"]
-    last.shutdown(socket.SHUT_WR)
-    last.recv(1)		# its end: all of it has been read
+    send_all(server, b"hot 49\nhot 51.5\nhot 60\nhot 10\nhot 52\n"
+             b"bad\nbad x\n x 1\nbad nan\nbad 1 2\n\nbad\x00 1\nbad 1\x00\n"
+             b"bad 1e101\nbad inf\nbad \nhuge -1e100\nhuge -1e100\n"
+             b"tiny 1.5e-7\nhalf 1")
     wrong = []
     if not until(lambda: len(sub.heard["weft/alert/hot"]) == 2):
         wrong.append("alerts: %r" % sub.heard["weft/alert/hot"])
     wrong += server.stop()
-    wrong += told(server, "%d readings, 7 malformed" % (40 * 20 + 5))
-    if not until(lambda: len([t for t in sub.heard if "average" in t]) == 11):
+    wrong += told(server, "%d readings, 11 malformed" % (40 * 20 + 8))
+    if not until(lambda: len([t for t in sub.heard if "average" in t]) == 13):
         wrong.append("averages of %d sensors" % len(sub.heard))
     for i in range(10):
         values = [v for k in range(i, 40, 10) for v in range(k, k + 20)]
@@ -141,18 +211,18 @@ def exact(broker, workers):
         if sub.heard["weft/average/s%d" % i] != want:
             wrong.append("s%d: %r, not %r" % (
                 i, sub.heard["weft/average/s%d" % i], want))
-    if sub.heard["weft/average/hot"] != [44.5]:
-        wrong.append("hot: %r" % sub.heard["weft/average/hot"])
+    for name, want in (("hot", 44.5), ("huge", -1e100), ("tiny", 1.5e-7)):
+        if sub.heard["weft/average/" + name] != [want]:
+            wrong.append("%s: %r" % (name, sub.heard["weft/average/" + name]))
     if sub.heard["weft/alert/hot"] != [51.5, 52]:
         wrong.append("alerts: %r" % sub.heard["weft/alert/hot"])
     sub.stop()
     return wrong
 
 
-def simulated(broker, workers):
+def simulated(broker, workers, n, window):
     sub = Subscriber(broker)
-    n = 1000 if SLOW == 1 else 50
-    server = gateway(broker, workers, "--window", "2", "--devices", str(n))
+    server = gateway(broker, workers, "--window", window, "--devices", str(n))
     wrong = []
     if not until(lambda: len([t for t in sub.heard if "average" in t]) == n):
         wrong.append("averages of %d devices" % len(sub.heard))
@@ -168,27 +238,69 @@ def simulated(broker, workers):
     return wrong
 
 
-def broker_returns(broker, workers):
-    """What is told while the broker is away comes when it is back."""
+def many_sensors(broker, workers):
+    """More at once than the outbox takes: it waits for the broker."""
+    sub = Subscriber(broker)
+    server = gateway(broker, workers, "--window", "1000", "--drain", "60")
+    n = 5000
+    send_all(server, b"".join(b"n%d %d\n" % (i, i) for i in range(n)))
+    wrong = server.stop() + told(server, " %d published, 0 dropped" % n)
+    if not until(lambda: len([t for t in sub.heard if "average" in t]) == n):
+        wrong.append("%d averages" % len(sub.heard))
+    sub.stop()
+    return wrong
+
+
+def alerts(names):
+    return ["weft/alert/" + n for n in names]
+
+
+def broker_lost(broker, workers):
+    """What is told while it is away comes when it is back, but for the oldest."""
+    sub = Subscriber(broker)
+    front = Front(broker, Front.relay)
+    server = gateway(front, workers, "--window", "1000", "--threshold", "0")
+    wrong = []
+    send_all(server, b"first 1\n")
+    if not until(lambda: sub.heard["weft/alert/first"] == [1]):
+        wrong.append("the first alert does not come")
+    front.stop()
+    if not until(lambda: any("no broker" in line for line in server.out)):
+        wrong.append("its loss is not told: %r" % server.out)
+    send_all(server, b"".join(b"n%d 1\n" % i for i in range(1500)))
+    front = Front(broker, Front.relay, front.port)
+    if not until(lambda: sub.heard["weft/alert/n1499"] == [1]):
+        wrong.append("no alert after the broker's return")
+    # Each told twice is as it should be: at least once.
+    heard = {t for t in list(sub.heard) if sub.heard[t] and "alert" in t}
+    if heard != set(alerts(["first"] + ["n%d" % i for i in range(476, 1500)])):
+        wrong.append("%d alerts, or not the newest" % len(heard))
+    wrong += server.stop() + told(server, "2526 published, 476 dropped")
+    if not until(lambda: len([t for t in sub.heard if "average" in t]) == 1501):
+        wrong.append("averages are lost")
+    front.stop()
+    sub.stop()
+    return wrong
+
+
+def broker_killed(broker, workers):
     server = gateway(broker, workers, "--window", "1000", "--threshold", "0")
     wrong = []
     try:
         sub = Subscriber(broker)
-        send(server, b"one 1\n").close()
+        send_all(server, b"one 1\n")
         if not until(lambda: sub.heard["weft/alert/one"] == [1]):
             wrong.append("the first alert does not come")
         sub.stop()
-        broker.stop()
-        device = send(server, b"two 2\n")
-        device.shutdown(socket.SHUT_WR)
-        device.recv(1)
+        broker.kill()
+        send_all(server, b"two 2\n")
         broker.start()
         sub = Subscriber(broker)
-        # The alert may have come before we were there to hear it.
-        send(server, b"three 3\n").close()
+        send_all(server, b"three 3\n")
         if not until(lambda: sub.heard["weft/alert/three"] == [3]):
             wrong.append("no alert after the broker's return")
-        wrong += server.stop() + told(server, "3 readings")
+        wrong += server.stop() + told(server, "3 readings") + \
+            told(server, "6 published, 0 dropped")
         if not until(lambda: sub.heard["weft/average/two"] == [2]):
             wrong.append("the average of what came in between is lost")
         sub.stop()
@@ -198,20 +310,77 @@ def broker_returns(broker, workers):
     return wrong
 
 
+def backs_off(serve, workers):
+    """Asked later and later; one that then says yes gets what was told."""
+    front = Front(None, serve)
+    server = gateway(front, workers, "--window", "1000", "--drain", "0.2")
+    wrong = []
+    if not until(lambda: len(front.came) >= 5):
+        wrong.append("it gives up")
+    gaps = [b - a for a, b in zip(front.came, front.came[1:])][:4]
+    # Pauses are half to all of 0.1, 0.2, 0.4 and 0.8 s, and never shorter.
+    for gap, least in zip(gaps, (0.05, 0.1, 0.2, 0.4)):
+        if gap < least:
+            wrong.append("asked again after %s" % gaps)
+    wrong += server.stop() + told(server, " 0 published")
+    said = [line for line in server.out if "no broker" in line]
+    if len(said) != 1:
+        wrong.append("%r" % server.out)
+    front.stop()
+    return wrong
+
+
+def hangs(workers):
+    """Neither a connection nor an answer comes: it ends in time all the same."""
+    wrong = []
+    front = Front(None, Front.hang)
+    full = socket.socket()			# it accepts none
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    fillers = [socket.socket() for _ in range(3)]
+    for s in fillers:
+        s.setblocking(False)
+        s.connect_ex(full.getsockname())
+    for broker in (front, types.SimpleNamespace(port=full.getsockname()[1])):
+        server = gateway(broker, workers, "--window", "1000", "--drain", "0.2")
+        send_all(server, b"n 1\n")
+        began = time.monotonic()
+        wrong += server.stop() + told(server, " 0 published, 1 dropped")
+        # A connect that nobody answers takes two minutes.
+        if time.monotonic() - began > 30 * SLOW:
+            wrong.append("it waits for a connection")
+    for s in fillers + [full]:
+        s.close()
+    front.stop()
+    return wrong
+
+
 def no_broker(workers):
-    """Without one it works, and ends in time."""
+    """Without one it works, drops the oldest, and ends in time."""
     server = Server(PROGRAM, "--listen", "tcp:127.0.0.1:0", "--broker",
                     "127.0.0.1:%d" % free_port(), "--window", "0.01",
-                    "--devices", "50", workers=workers)
-    s = send(server, b"".join(b"n%d 1\n" % (i % 2000) for i in range(4000)))
-    s.shutdown(socket.SHUT_WR)
-    s.recv(1)
-    return server.stop() + told(server, " 0 published")
+                    "--drain", "0.2", "--devices", "50", workers=workers)
+    send_all(server, b"".join(b"n%d 1\n" % (i % 2000) for i in range(4000)))
+    wrong = server.stop() + told(server, " 0 published")
+    if int(re.search(r" (\d+) dropped", server.out[-1])[1]) < 2000:
+        wrong.append(server.out[-1])
+    return wrong
+
+
+def too_many_sensors(broker):
+    server = gateway(broker, "2", "--window", "1000", "--drain", "0.01")
+    send_all(server, b"".join(b"n%d 1\n" % i for i in range(100010)))
+    return server.stop() + told(server, "100000 readings, 0 malformed, "
+                                "10 refused")
 
 
 def usage():
     wrong = []
     for options in (["--window", "0"], ["--broker", "x"], ["--devices", "-1"],
+                    ["--devices", "1.5"], ["--broker", "h:0"],
+                    ["--broker", "h:65536"], ["--broker", "h:18x"],
+                    ["--broker", ":1883"], ["--broker", "x" * 256 + ":1883"],
+                    ["--drain", "x"],
                     ["--what"], ["rest"], ["--threshold", "high"]):
         p = subprocess.run(wrapper + ["./" + PROGRAM] + options,
                            capture_output=True, text=True)
@@ -230,11 +399,24 @@ else:
     check("bad options are told", usage())
     with tempfile.TemporaryDirectory() as directory:
         broker = Broker(directory)
-        for w in ("1", "4"):
-            name = "%s worker%s: " % (w, "s"[w == "1":])
-            check(name + "averages and alerts are exact", exact(broker, w))
-            check(name + "simulated devices come and go", simulated(broker, w))
-            check(name + "the broker goes and returns",
-                  broker_returns(broker, w))
-            check(name + "without a broker", no_broker(w))
-        broker.stop()
+        try:
+            for w in ("1", "4"):
+                name = "%s worker%s: " % (w, "s"[w == "1":])
+                check(name + "averages and alerts are exact", exact(broker, w))
+                check(name + "more sensors than the outbox takes",
+                      many_sensors(broker, w))
+                check(name + "the broker goes and returns",
+                      broker_lost(broker, w))
+                check(name + "the broker is killed", broker_killed(broker, w))
+                check(name + "without a broker", no_broker(w))
+            check("simulated devices come and go",
+                  simulated(broker, "1", 50, "0.5"))
+            check("a thousand of them",
+                  simulated(broker, "4", 1000 if SLOW == 1 else 50, "1"))
+            check("a broker that closes is asked later and later",
+                  backs_off(Front.close, "1"))
+            check("and one that refuses", backs_off(Front.refuse, "4"))
+            check("a broker that hangs", hangs("2"))
+            check("sensors have a limit", too_many_sensors(broker))
+        finally:
+            broker.kill()
