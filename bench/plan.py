@@ -48,6 +48,9 @@ QUESTIONS = [
     question("blocking", 20000, 100000, k=16, workers=BOTH, runs=3),
     question("echo", 500, 2000, k=100, workers=BOTH, suffix="_100", runs=3),
     question("echo", 500, 2000, k=1000, workers=BOTH, suffix="_1000", runs=3),
+    question("echo", 50, 200, k=10000, workers=BOTH, suffix="_10000", runs=3),
+    question("kv", 300000, 2000000, k=1, suffix="_1", runs=3),
+    question("kv", 1000000, 5000000, k=16, suffix="_16", runs=3),
     question("http", 2, 5, k=100, workers=BOTH, runs=3),
     question("idle", 9000, 9000, runs=1),
     question("build", 1, 1, runs=3),
@@ -95,14 +98,23 @@ for size, name in (("_10k", "10,000"), ("_100k", "100,000"),
     TITLES["parked_tables" + size] = name + " parked, page tables each"
     TITLES["parked_create" + size] = name + " parked, making each"
     TITLES["parked_end" + size] = name + " parked, waking and ending each"
-for size in ("100", "1000"):
+for size, name in (("1", "no pipeline"), ("16", "pipelines of 16")):
+    for command in ("set", "get"):
+        TITLES["kv_%s_%s" % (command, size)] = "key-value server, %s, %s" % (
+            command.upper(), name)
+        TITLES["kv_%s_cpu_%s" % (command, size)] = \
+            TITLES["kv_%s_%s" % (command, size)] + ", server time per request"
+        TITLES["kv_%s_%s" % (command, size)] += ", requests per second"
+for size in ("100", "1000", "10000"):
     name = size + " connections, "
     TITLES["echo_cpu_" + size] = "echo, " + name + "server time per request"
     TITLES["echo_rate_" + size] = "echo, " + name + "requests per second"
     TITLES["echo_p50_" + size] = "echo, " + name + "median time"
     TITLES["echo_p99_" + size] = "echo, " + name + "99th percentile"
 
-MORE_IS_BETTER = {"steal", "echo_rate_100", "echo_rate_1000", "http_rate"}
+MORE_IS_BETTER = {
+    "steal", "echo_rate_100", "echo_rate_1000", "echo_rate_10000", "http_rate",
+    "kv_set_1", "kv_get_1", "kv_set_16", "kv_get_16"}
 
 # (metric, workers): (figure, peer, ratio to it).  The figures were set on an
 # Intel Sapphire Rapids machine; elsewhere the ratio to the peer of the same
@@ -158,12 +170,17 @@ PEERS = {
     "pthread": ("POSIX threads", "c", BOTH),
     "epoll": ("raw epoll", "c", (1,)),
     "libev": ("callbacks on libev", "c", (1,)),
+    "redis": ("Redis", "tool", (1,)),
 }
 LINK = {
     "boost_context": ["-lboost_context"],
     "boost_fiber": ["-lboost_fiber", "-lboost_context", "-lpthread"],
     "pthread": ["-lpthread"],
     "libev": ["-lev"],
+}
+# Programs that others install, and the question that they answer.
+TOOLS = {
+    "redis": ("kv", ["redis-server", "--save", "", "--appendonly", "no"]),
 }
 # Found by pkg-config; others are tried with the compiler.
 PACKAGES = ("libdill", "libmill")

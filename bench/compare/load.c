@@ -17,7 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { MESSAGE = 64, BUCKETS = 100000 };
+enum { MESSAGE = 64, BUCKETS = 10000000 };
 
 struct connection {
 	int fd;
