@@ -48,7 +48,7 @@ QUESTIONS = [
     question("blocking", 20000, 100000, k=16, workers=BOTH, runs=3),
     question("echo", 500, 2000, k=100, workers=BOTH, suffix="_100", runs=3),
     question("echo", 500, 2000, k=1000, workers=BOTH, suffix="_1000", runs=3),
-    question("echo", 50, 200, k=10000, workers=BOTH, suffix="_10000", runs=3),
+    question("echo", 2000, 5000, k=10000, workers=BOTH, suffix="_10000", runs=3),
     question("kv", 300000, 2000000, k=1, suffix="_1", runs=3),
     question("kv", 1000000, 5000000, k=16, suffix="_16", runs=3),
     question("http", 2, 5, k=100, workers=BOTH, runs=3),
