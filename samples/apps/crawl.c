@@ -87,6 +87,7 @@ struct links {
 	const struct page *from;
 	struct answer *a;
 	chan(char *) found;
+	int code;
 };
 
 static void
@@ -98,8 +99,10 @@ note(const char *link, void *arg)
 	if (!resolve(&site, l->from->path, link, path))
 		return;
 	copy = strdup(path);
-	if (copy && chan_send(l->found, copy) < 0)
+	if (!copy || chan_send(l->found, copy) < 0) {
+		l->code = -ENOMEM;
 		free(copy);
+	}
 }
 
 static int
@@ -108,13 +111,13 @@ find_links(void *arg)
 	struct links *l = arg;
 
 	each_link(l->a->body, l->a->n, note, l);
-	return 0;
+	return l->code;
 }
 
 static int
 follow(const struct page *p, struct answer *a)
 {
-	struct links l = { p, a, chan_new(char *, CHAN_UNBOUNDED) };
+	struct links l = { p, a, chan_new(char *, CHAN_UNBOUNDED), 0 };
 	char path[URL], *link;
 	int code = l.found ? 0 : -ENOMEM;
 
@@ -136,7 +139,8 @@ follow(const struct page *p, struct answer *a)
 static bool
 may_pass(int code, const struct answer *a)
 {
-	return code < 0 ? code != -EMSGSIZE : a->status >= 500;
+	return code < 0 ? code != -EMSGSIZE && code != -ENAMETOOLONG :
+	    a->status >= 500;
 }
 
 static int
@@ -159,6 +163,27 @@ get(const struct page *p, struct answer *a)
 	}
 }
 
+static const char *
+why(int code)
+{
+	return code == -ENAMETOOLONG ? "leads to a URL that is too long" :
+	    strerror(-code);
+}
+
+static void
+tell(const struct page *p, const struct answer *a, int code)
+{
+	if (code < 0) {
+		printf("--- %s: %s\n", p->path, why(code));
+		errors++;
+		return;
+	}
+	printf("%d %zu %s\n", a->status, a->n, p->path);
+	done++;
+	bytes += (long)a->n;
+	errors += a->status >= 400;
+}
+
 static int
 worker(void *arg)
 {
@@ -168,20 +193,14 @@ worker(void *arg)
 	(void)arg;
 	chan_each(struct page *, p, todo) {
 		code = get(p, &a);
-		if (code < 0 && co_cancelled())
-			return code;
-		if (code < 0) {
-			printf("--- %s: %s\n", p->path, strerror(-code));
-			errors++;
-		} else {
-			printf("%d %zu %s\n", a.status, a.n, p->path);
-			done++;
-			bytes += (long)a.n;
-			errors += a.status >= 400;
-			if (p->depth < opt.depth && follow(p, &a) < 0)
-				errors++;
+		if (code == 0) {
+			if (p->depth < opt.depth)
+				code = follow(p, &a);
 			free(a.body);
 		}
+		if (code < 0 && co_cancelled())
+			return code;
+		tell(p, &a, code);
 		finish_one();
 	}
 	return 0;

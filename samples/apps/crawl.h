@@ -5,7 +5,7 @@
 
 #include <weft.h>
 
-enum { URL = 1024 };
+enum { URL = 2048 };		/* none that is longer is followed */
 
 /* The site: all that is fetched is here. */
 struct site {
@@ -24,7 +24,8 @@ struct answer {
 
 /*
  * Asks for a path of the site: 0, or a negative error number: -EMSGSIZE when
- * the answer is larger than `most`, -EPROTO when it is none of HTTP.
+ * the answer is larger than `most`, -ENAMETOOLONG when the URL that it leads to
+ * is no shorter than URL, -EPROTO when it is none of HTTP, or ends too early.
  */
 int fetch(const struct site *s, const char *path, size_t most,
     struct answer *ret);

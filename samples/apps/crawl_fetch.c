@@ -14,31 +14,36 @@
 struct reply {
 	struct answer *a;
 	size_t most;
+	int code;		/* why it is of no use, or 0 */
 	char field[32];
-	bool in_value, whole;
+	bool in_value, cut, whole;
 	char value[URL];
 };
 
-static void
+/* False: it was cut off. */
+static bool
 append(char *to, size_t size, const char *text, size_t n)
 {
-	size_t have = strlen(to);
+	size_t have = strlen(to), room = size - 1 - have;
+	size_t some = n < room ? n : room;
 
-	if (n > size - 1 - have)
-		n = size - 1 - have;
-	memcpy(to + have, text, n);
-	to[have + n] = '\0';
+	memcpy(to + have, text, some);
+	to[have + some] = '\0';
+	return some == n;
 }
 
 static void
 end_header(struct reply *r)
 {
-	if (strcasecmp(r->field, "location") == 0)
+	if (strcasecmp(r->field, "location") == 0) {
+		if (r->cut)
+			r->code = -ENAMETOOLONG;
 		strcpy(r->a->location, r->value);
+	}
 	if (strcasecmp(r->field, "content-type") == 0)
 		r->a->html = strncasecmp(r->value, "text/html", 9) == 0;
 	r->field[0] = r->value[0] = '\0';
-	r->in_value = false;
+	r->in_value = r->cut = false;
 }
 
 static int
@@ -58,7 +63,8 @@ on_value(http_parser *p, const char *at, size_t n)
 	struct reply *r = p->data;
 
 	r->in_value = true;
-	append(r->value, sizeof r->value, at, n);
+	if (!append(r->value, sizeof r->value, at, n))
+		r->cut = true;
 	return 0;
 }
 
@@ -78,11 +84,15 @@ on_body(http_parser *p, const char *at, size_t n)
 	struct reply *r = p->data;
 	char *body;
 
-	if (n > r->most - r->a->n)
+	if (n > r->most - r->a->n) {
+		r->code = -EMSGSIZE;
 		return 1;
+	}
 	body = realloc(r->a->body, r->a->n + n);
-	if (!body)
+	if (!body) {
+		r->code = -ENOMEM;
 		return 1;
+	}
 	memcpy(body + r->a->n, at, n);
 	r->a->body = body;
 	r->a->n += n;
@@ -117,9 +127,10 @@ read_answer(int fd, struct reply *r)
 			return (int)n;
 		/* 0 bytes: the end, which some answers have for an end. */
 		http_parser_execute(&p, &settings, buf, (size_t)n);
+		if (r->code < 0)
+			return r->code;
 		if (HTTP_PARSER_ERRNO(&p) != HPE_OK && !r->whole)
-			return HTTP_PARSER_ERRNO(&p) == HPE_CB_body ?
-			    -EMSGSIZE : -EPROTO;
+			return -EPROTO;
 	} while (n > 0 && !r->whole);
 	return r->whole ? 0 : -EPROTO;
 }

@@ -4,6 +4,7 @@
 import http.server
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from server import LIMIT, SLOW, missing, wrapper
 from tap import check, skip
 
 PROGRAM = "samples/apps/crawl"
+HUGE = 256 << 20			# bytes; more than memory() allows
+# Where address space is not what is used of it, it cannot be limited.
+NO_LIMIT = "-fsanitize" in os.environ.get("WEFT_BUILD_CFLAGS", "") or wrapper
 over = threading.Event()		# ends the page that never ends
 
 
@@ -60,6 +64,15 @@ class Site(http.server.BaseHTTPRequestHandler):
                                     (2 * i, 2 * i + 1) if k < 128))
         elif self.path == "/moved":
             self.give(302, Location="/target")
+        elif self.path.startswith("/move/"):
+            self.give(302, Location="/" + "x" * int(self.path[6:]))
+        elif self.path == "/short":
+            self.give(200, b"x" * 1000, Content_Length="2000")
+            self.close_connection = True
+        elif self.path == "/huge":
+            self.give(200, b"", Content_Length=str(HUGE))
+            for _ in range(HUGE >> 20):
+                self.wfile.write(bytes(1 << 20))
         elif self.path == "/flaky":
             self.give(500 if n == 1 else 200)
         elif self.path == "/broken":
@@ -173,6 +186,41 @@ def failures(base, port):
     return wrong
 
 
+def truncated(base):
+    Site.asked = {}
+    status, said, last, err = crawl(base + "/short", "--retries", "2")
+    if status == 1 and said == {"/short": os.strerror(71)} and \
+            Site.asked == {"/short": 3}:
+        return []
+    return ["status %d, %r, %r" % (status, said, Site.asked)]
+
+
+def long_redirect(base):
+    """One that was cut off at 1023 bytes once, and one that is too long."""
+    Site.asked = {}
+    Site.pages = {"/": b'<a href="/move/1500"><a href="/move/3000">',
+                  "/" + "x" * 1500: b""}
+    status, said, last, err = crawl(base + "/")
+    wrong = differ(said, {"/": "200", "/move/1500": "302", "/" + "x" * 1500:
+                          "200", "/move/3000": "leads to a URL that is too long"})
+    if status != 1 or len(Site.asked) != 4:
+        wrong += ["status %d: %s" % (status, last), repr(Site.asked)]
+    return wrong + ["%s was asked for %d times" % x
+                    for x in Site.asked.items() if x[1] != 1]
+
+
+def memory(base):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (HUGE, HUGE))
+
+    p = subprocess.run(["./" + PROGRAM, "--max-size", "1e9", "--retries", "0",
+                        "--workers", "1", base + "/huge"], capture_output=True,
+                       text=True, preexec_fn=limit, timeout=LIMIT)
+    if p.returncode != 1 or "--- /huge: " + os.strerror(12) not in p.stdout:
+        return ["status %d: %s" % (p.returncode, p.stdout + p.stderr)]
+    return []
+
+
 def bounds(base, workers):
     status, said, last, err = crawl(base + "/n/1", "--jobs", "4", "--depth",
                                     "20", workers=workers)
@@ -226,6 +274,13 @@ else:
               everything(base, w, jobs))
     check("what fails is told, after so many tries",
           failures(base, garbage()))
+    check("a body that ends too early is an error, and asked for again",
+          truncated(base))
+    check("a redirect is followed as it is, or told", long_redirect(base))
+    if NO_LIMIT:
+        skip("no memory for a body is told as that", "memory has no limit")
+    else:
+        check("no memory for a body is told as that", memory(base))
     for w in ("1", "4"):
         Site.most = 0
         check(w + " workers: bounds hold", bounds(base, w))
