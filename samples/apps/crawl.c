@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "crawl.h"
 
@@ -143,6 +144,17 @@ may_pass(int code, const struct answer *a)
 	    a->status >= 500;
 }
 
+/* Half of the pause is by chance, so that not all come back at once. */
+static int
+wait_between(co_time pause)
+{
+	uint64_t chance = 0, half = (uint64_t)pause / 2;
+
+	if (getrandom(&chance, sizeof chance, 0) < 0)
+		return -errno;
+	return co_sleep((co_time)(half + chance % half));
+}
+
 static int
 get(const struct page *p, struct answer *a)
 {
@@ -157,7 +169,7 @@ get(const struct page *p, struct answer *a)
 			return code;
 		if (code == 0)
 			free(a->body);
-		code = co_sleep(pause / 2 + rand() % (pause / 2));
+		code = wait_between(pause);
 		if (code < 0)
 			return code;
 	}

@@ -28,6 +28,7 @@ class Site(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     pages = {}
     asked = {}
+    when = {}
     lock = threading.Lock()
     now = most = 0
 
@@ -44,6 +45,7 @@ class Site(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         with self.lock:
             n = self.asked[self.path] = self.asked.get(self.path, 0) + 1
+            self.when.setdefault(self.path, []).append(time.monotonic())
             Site.now += 1
             Site.most = max(Site.most, Site.now)
         try:
@@ -75,7 +77,7 @@ class Site(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(bytes(1 << 20))
         elif self.path == "/flaky":
             self.give(500 if n == 1 else 200)
-        elif self.path == "/broken":
+        elif self.path.startswith("/broken"):
             self.give(503)
         elif self.path == "/chunked":
             self.give(200, Content_Length=None, Transfer_Encoding="chunked")
@@ -221,6 +223,25 @@ def memory(base):
     return []
 
 
+def pauses(base):
+    """Four at once: each waits longer and longer, and not all the same time."""
+    paths = ["/broken/%d" % i for i in range(4)]
+    Site.when = {}
+    threads = [threading.Thread(target=crawl, args=(base + p,)) for p in paths]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    gaps = [[b - a for a, b in zip(Site.when[p], Site.when[p][1:])]
+            for p in paths]
+    wrong = ["%r" % g for g in gaps if len(g) != 3 or
+             any(g[i] < 0.05 * 2 ** i for i in range(3))]
+    if not wrong and all(max(g[i] for g in gaps) - min(g[i] for g in gaps) <
+                         0.005 for i in range(3)):
+        wrong.append("all wait the same time: %r" % gaps)
+    return wrong
+
+
 def bounds(base, workers):
     status, said, last, err = crawl(base + "/n/1", "--jobs", "4", "--depth",
                                     "20", workers=workers)
@@ -277,6 +298,7 @@ else:
     check("a body that ends too early is an error, and asked for again",
           truncated(base))
     check("a redirect is followed as it is, or told", long_redirect(base))
+    check("the pauses between tries grow, and differ", pauses(base))
     if NO_LIMIT:
         skip("no memory for a body is told as that", "memory has no limit")
     else:
