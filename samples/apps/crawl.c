@@ -85,24 +85,24 @@ put(const char *path, int depth)
 /* --- a page ----------------------------------------------------------------- */
 
 struct links {
-	const struct page *from;
-	struct answer *a;
-	chan(char *) found;
+	struct site page;
+	const struct answer *a;
+	chan(char *) found;	/* paths */
 	int code;
 };
 
 static void
-note(const char *link, void *arg)
+note(const struct site *to, void *arg)
 {
 	struct links *l = arg;
-	char path[URL], *copy;
+	char *path;
 
-	if (!resolve(&site, l->from->path, link, path))
+	if (!same_site(to, &site))
 		return;
-	copy = strdup(path);
-	if (!copy || chan_send(l->found, copy) < 0) {
+	path = strdup(to->path);
+	if (!path || chan_send(l->found, path) < 0) {
 		l->code = -ENOMEM;
-		free(copy);
+		free(path);
 	}
 }
 
@@ -111,26 +111,28 @@ find_links(void *arg)
 {
 	struct links *l = arg;
 
-	each_link(l->a->body, l->a->n, note, l);
+	each_link(&l->page, l->a->body, l->a->n, note, l);
 	return l->code;
 }
 
 static int
-follow(const struct page *p, struct answer *a)
+follow(const struct page *p, const struct answer *a)
 {
-	struct links l = { p, a, chan_new(char *, CHAN_UNBOUNDED), 0 };
-	char path[URL], *link;
+	struct links l = { site, a, chan_new(char *, CHAN_UNBOUNDED), 0 };
+	struct site to;
+	char *path;
 	int code = l.found ? 0 : -ENOMEM;
 
-	if (code == 0 && a->location[0] && resolve(&site, p->path, a->location,
-	    path))
-		code = put(path, p->depth + 1);
+	strcpy(l.page.path, p->path);
+	if (code == 0 && a->location[0] &&
+	    resolve(&l.page, a->location, &to) && same_site(&to, &site))
+		code = put(to.path, p->depth + 1);
 	if (code == 0 && a->html && a->status == 200)
 		code = co_blocking(find_links, &l);
-	while (l.found && chan_try_recv(l.found, &link) == 0) {
+	while (l.found && chan_try_recv(l.found, &path) == 0) {
 		if (code == 0)
-			code = put(link, p->depth + 1);
-		free(link);
+			code = put(path, p->depth + 1);
+		free(path);
 	}
 	chan_unref(l.found);
 	return code;
@@ -255,7 +257,7 @@ body(void *arg)
 }
 
 static const char usage[] =
-    "usage: crawl [options] http://HOST[:PORT][/PATH]\n"
+    "usage: crawl [options] http://HOST[:PORT][/PATH][?QUERY]\n"
     "Fetches what the page leads to on the same site.\n"
     "\n"
     "  --jobs N            pages at a time (8)\n"
@@ -323,7 +325,7 @@ read_options(int argc, char **argv)
 		exit(2);
 	}
 	if (parse_site(argv[optind], &site) < 0) {
-		fprintf(stderr, "crawl: not http://HOST[:PORT][/PATH]: %s\n",
+		fprintf(stderr, "crawl: not http://HOST[:PORT][/PATH][?QUERY]: %s\n",
 		    argv[optind]);
 		exit(2);
 	}

@@ -5,13 +5,13 @@
 
 #include <weft.h>
 
-enum { URL = 2048 };		/* none that is longer is followed */
+enum { HOST = 256, URL = 2048 };	/* none that is longer is followed */
 
-/* The site: all that is fetched is here. */
+/* Where a page is.  The site is where the first one is. */
 struct site {
-	char host[256];
+	char host[HOST];	/* IPv6: in brackets */
 	int port;
-	char path[URL];		/* where to begin */
+	char path[URL];		/* and the query */
 };
 
 struct answer {
@@ -30,22 +30,20 @@ struct answer {
 int fetch(const struct site *s, const char *path, size_t most,
     struct answer *ret);
 
-/* "http://HOST[:PORT][/PATH]": 0, or -EINVAL. */
+/* "http://HOST[:PORT][/PATH][?QUERY]": 0, or -EINVAL. */
 int parse_site(const char *url, struct site *ret);
 
-/*
- * The path that a link on the page at `base` leads to, without a fragment.
- * False: it leads to another site, or nowhere.
- */
-bool resolve(const struct site *s, const char *base, const char *link,
-    char ret[static URL]);
+bool same_site(const struct site *a, const struct site *b);
+
+/* Where a link at `base` leads to.  False: to nothing that http:// has. */
+bool resolve(const struct site *base, const char *link, struct site *ret);
 
 /*
  * Gives each link of a page to `found`.  Of a page that somebody made for it
  * the tree may be very deep, and the parser recurses: so this is for a thread
  * of the blocking pool, which has a large stack.
  */
-void each_link(const char *html, size_t n,
-    void (*found)(const char *link, void *arg), void *arg);
+void each_link(const struct site *page, const char *html, size_t n,
+    void (*found)(const struct site *to, void *arg), void *arg);
 
 #endif

@@ -2,6 +2,7 @@
 /*
  * crawl_links.c - where a page leads to.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <gumbo.h>
 #include <http_parser.h>
@@ -12,33 +13,14 @@
 
 #include "crawl.h"
 
+#define BLANKS	" \t\n\f\r"
+
+/* --- sites ------------------------------------------------------------------ */
+
 static bool
 is_set(const struct http_parser_url *u, int field)
 {
 	return u->field_set >> field & 1;
-}
-
-int
-parse_site(const char *url, struct site *ret)
-{
-	struct http_parser_url u;
-	size_t n = strlen(url);
-
-	http_parser_url_init(&u);
-	if (n >= URL || strpbrk(url, " \t\r\n") ||
-	    http_parser_parse_url(url, n, 0, &u) != 0 ||
-	    !is_set(&u, UF_HOST) || is_set(&u, UF_USERINFO) ||
-	    strncasecmp(url, "http://", 7) != 0 ||
-	    u.field_data[UF_HOST].len >= sizeof ret->host)
-		return -EINVAL;
-	snprintf(ret->host, sizeof ret->host, "%.*s",
-	    u.field_data[UF_HOST].len, url + u.field_data[UF_HOST].off);
-	ret->port = is_set(&u, UF_PORT) ? u.port : 80;
-	n = u.field_data[UF_PATH].off;
-	snprintf(ret->path, sizeof ret->path, "%s",
-	    is_set(&u, UF_PATH) ? url + n : "/");
-	ret->path[strcspn(ret->path, "#")] = '\0';
-	return 0;
 }
 
 /* Takes "." and ".." out of a path, up to its query. */
@@ -68,60 +50,188 @@ tidy(char *path)
 	memmove(to, query, strlen(query) + 1);
 }
 
-bool
-resolve(const struct site *s, const char *base, const char *link,
-    char ret[static URL])
+/* An address of IPv6 as it is always written, in its brackets. */
+static bool
+tidy_v6(const char *text, char ret[static HOST])
 {
-	size_t n = strcspn(link, "#"), stem;
-	struct site other;
-	char whole[URL];
+	struct in6_addr in6;
 
-	if (n >= URL || strcspn(link, " \t\r\n") < n)
+	if (inet_pton(AF_INET6, text, &in6) != 1)
 		return false;
-	snprintf(whole, sizeof whole, "%.*s", (int)n, link);
-	if (strncmp(whole, "//", 2) == 0)
-		return false;		/* whatever it is, not written so here */
-	if (whole[strcspn(whole, ":/?")] == ':') {	/* it has a scheme */
-		if (parse_site(whole, &other) < 0 || other.port != s->port ||
-		    strcasecmp(other.host, s->host) != 0)
+	ret[0] = '[';
+	inet_ntop(AF_INET6, &in6, ret + 1, HOST - 2);
+	strcat(ret, "]");
+	return true;
+}
+
+int
+parse_site(const char *url, struct site *ret)
+{
+	struct http_parser_url u;
+	size_t n = strlen(url), at;
+	char host[HOST];
+
+	http_parser_url_init(&u);
+	if (n >= URL || strpbrk(url, " \t\r\n") ||
+	    http_parser_parse_url(url, n, 0, &u) != 0 ||
+	    !is_set(&u, UF_HOST) || is_set(&u, UF_USERINFO) ||
+	    strncasecmp(url, "http://", 7) != 0 ||
+	    u.field_data[UF_HOST].len >= sizeof host)
+		return -EINVAL;
+	at = u.field_data[UF_HOST].off;
+	snprintf(host, sizeof host, "%.*s", u.field_data[UF_HOST].len,
+	    url + at);
+	if (url[at - 1] != '[')
+		strcpy(ret->host, host);
+	else if (!tidy_v6(host, ret->host))
+		return -EINVAL;
+	ret->port = is_set(&u, UF_PORT) ? u.port : 80;
+	at = 7 + strcspn(url + 7, "/?#");
+	snprintf(ret->path, sizeof ret->path, "%s%s", url[at] == '/' ? "" :
+	    "/", url + at);
+	ret->path[strcspn(ret->path, "#")] = '\0';
+	tidy(ret->path);
+	return 0;
+}
+
+bool
+same_site(const struct site *a, const struct site *b)
+{
+	return a->port == b->port && strcasecmp(a->host, b->host) == 0;
+}
+
+/* --- links ------------------------------------------------------------------ */
+
+/*
+ * A link without the blanks around it and its fragment.  What no request may
+ * have is written with a percent sign.
+ */
+static bool
+clean(const char *link, char ret[static URL])
+{
+	const char *end = link + strlen(link);
+	size_t n = 0;
+
+	while (end > link && strchr(BLANKS, end[-1]))
+		end--;
+	for (link += strspn(link, BLANKS); link < end && *link != '#'; link++) {
+		unsigned char c = (unsigned char)*link;
+
+		if (strchr("\t\r\n", c))
+			continue;
+		if (n + 4 > URL)
 			return false;
-		strcpy(ret, other.path);
-	} else if (whole[0] == '/') {
-		strcpy(ret, whole);
-	} else {
-		stem = strcspn(base, "?");
-		while (whole[0] && whole[0] != '?' && stem > 0 &&
-		    base[stem - 1] != '/')
-			stem--;
-		if (stem + n >= URL)
-			return false;
-		memcpy(ret, base, stem);
-		strcpy(ret + stem, whole);
+		if (c > ' ' && c < 127 && !strchr("\"<>", c))
+			ret[n++] = (char)c;
+		else
+			n += (size_t)sprintf(ret + n, "%%%02X", c);
 	}
-	tidy(ret);
-	return ret[0] == '/';
+	ret[n] = '\0';
+	return true;
+}
+
+static bool
+has_scheme(const char *link)
+{
+	size_t n = strspn(link, "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+
+	return n > 0 && link[n] == ':';
+}
+
+/* How much of the path at which a link stands is before it. */
+static size_t
+stem(const char *path, const char *link)
+{
+	size_t n = strcspn(path, "?");
+
+	if (link[0] == '\0')
+		return strlen(path);
+	if (link[0] == '/')
+		return 0;
+	while (link[0] != '?' && path[n - 1] != '/')
+		n--;
+	return n;
+}
+
+bool
+resolve(const struct site *base, const char *link, struct site *ret)
+{
+	char text[URL], url[URL + 8];
+	size_t n;
+
+	if (!clean(link, text))
+		return false;
+	if (has_scheme(text))
+		return parse_site(text, ret) == 0;
+	if (strncmp(text, "//", 2) == 0) {
+		snprintf(url, sizeof url, "http:%s", text);
+		return parse_site(url, ret) == 0;
+	}
+	n = stem(base->path, text);
+	if (n + strlen(text) >= URL)
+		return false;
+	*ret = *base;
+	strcpy(ret->path + n, text);
+	tidy(ret->path);
+	return true;
+}
+
+/* --- pages ------------------------------------------------------------------ */
+
+/* The one after it in the text; no recursion, as pages may be deep. */
+static const GumboNode *
+next(const GumboNode *node)
+{
+	const GumboVector *v = &node->v.element.children;
+	size_t i;
+
+	if (node->type == GUMBO_NODE_ELEMENT && v->length > 0)
+		return v->data[0];
+	for (; node->parent; node = node->parent) {
+		v = &node->parent->v.element.children;
+		i = node->index_within_parent + 1;
+		if (node->parent->type != GUMBO_NODE_ELEMENT)
+			return NULL;	/* the document */
+		if (i < v->length)
+			return v->data[i];
+	}
+	return NULL;
+}
+
+static const char *
+href(const GumboNode *node, GumboTag tag)
+{
+	const GumboAttribute *a;
+
+	if (node->type != GUMBO_NODE_ELEMENT || node->v.element.tag != tag)
+		return NULL;
+	a = gumbo_get_attribute(&node->v.element.attributes, "href");
+	return a ? a->value : NULL;
 }
 
 static void
-walk(const GumboNode *node, void (*found)(const char *, void *), void *arg)
+walk(const GumboNode *root, const struct site *page,
+    void (*found)(const struct site *, void *), void *arg)
 {
-	const GumboVector *children = &node->v.element.children;
-	const GumboAttribute *href;
-	unsigned i;
+	struct site base = *page, to;
+	const char *link = NULL;
+	const GumboNode *node;
 
-	if (node->type != GUMBO_NODE_ELEMENT)
-		return;
-	href = node->v.element.tag == GUMBO_TAG_A ?
-	    gumbo_get_attribute(&node->v.element.attributes, "href") : NULL;
-	if (href)
-		found(href->value, arg);
-	for (i = 0; i < children->length; i++)
-		walk(children->data[i], found, arg);
+	for (node = root; node && !link; node = next(node))
+		link = href(node, GUMBO_TAG_BASE);
+	if (link && !resolve(page, link, &base))
+		base.host[0] = '\0';	/* wherever it is, not here */
+	for (node = root; node; node = next(node)) {
+		link = href(node, GUMBO_TAG_A);
+		if (link && resolve(&base, link, &to))
+			found(&to, arg);
+	}
 }
 
 void
-each_link(const char *html, size_t n, void (*found)(const char *, void *),
-    void *arg)
+each_link(const struct site *page, const char *html, size_t n,
+    void (*found)(const struct site *, void *), void *arg)
 {
 	GumboOptions o = kGumboDefaultOptions;
 	GumboOutput *tree;
@@ -130,6 +240,6 @@ each_link(const char *html, size_t n, void (*found)(const char *, void *),
 	tree = gumbo_parse_with_options(&o, html, n);
 	if (!tree)
 		return;
-	walk(tree->root, found, arg);
+	walk(tree->root, page, found, arg);
 	gumbo_destroy_output(&o, tree);
 }

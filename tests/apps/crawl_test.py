@@ -107,6 +107,10 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 256
 
 
+class Server6(Server):
+    address_family = socket.AF_INET6
+
+
 def garbage():
     """A server that does not speak HTTP; its port."""
     s = socket.create_server(("127.0.0.1", 0))
@@ -165,6 +169,47 @@ def everything(base, workers, jobs):
     wrong += ["%s was asked for %d times" % x for x in Site.asked.items()
               if x[1] != (2 if x[0] == "/flaky" else 1)]
     return wrong
+
+
+def leads(base, first, hrefs, *paths):
+    """Nothing but `paths` is fetched besides the first page, with its hrefs."""
+    Site.pages = {first: b"".join(
+        h if h.startswith(b"<") else b'<a href="%s">' % h for h in hrefs)}
+    Site.pages.update((p, b"") for p in paths)
+    status, said, last, err = crawl(base + first)
+    wrong = differ(said, dict.fromkeys(Site.pages, "200"))
+    return wrong if status == 0 and not err else \
+        wrong + ["status %d: %s%s" % (status, last, err)]
+
+
+def links(base):
+    host = base[7:].encode()
+    wrong = leads(
+        base, "/d/e/page?x=0",
+        (b"", b"#top", b" \t\n/blanks\r\n ", b"in\nside", b"a b", b"?y=1",
+         b"?y=2#z", b"./", b"../", b"../../..", b"./f/./g/../h", b"k?l=/../m",
+         b"//%s/same" % host, b"HTTP://%s/upper" % host, b"http://%s" % host,
+         b"http://%s?q" % host, b"//example.org/x", b"//", b"http://", b"data:x",
+         b"x-y:z", b"https://%s/tls" % host, b"\xc3\xa4", b"&amp;"),
+        "/blanks", "/d/e/inside", "/d/e/a%20b", "/d/e/page?y=1",
+        "/d/e/page?y=2", "/d/e/", "/d/", "/", "/d/e/f/h", "/d/e/k?l=/../m",
+        "/same", "/upper", "/?q", "/d/e/%C3%A4", "/d/e/&")
+    wrong += leads(base, "/base", (b'<base target="_top">',
+                                   b'<base href=" c/d?e ">', b"f", b"/g", b"?h",
+                                   b'<base href="/no/">', b"#i"),
+                   "/c/f", "/g", "/c/d?h", "/c/d?e")
+    for away in (b"//example.org/", b"https://%s/" % host):
+        wrong += leads(base, "/away", (b'<base href="%s">' % away, b"a", b"/b",
+                                       b"http://%s/c" % host), "/c")
+    return wrong + leads(base, "/?only=query", (b"?1", b"#2"), "/?1")
+
+
+def six(base):
+    port = base.rsplit(":", 1)[1].encode()
+    return leads(base, "/", (b"a", b"http://[::1]:%s/b" % port,
+                             b"//[0:0:0::0:1]:%s/c" % port, b"http://[::1]/d",
+                             b"http://[::2]:%s/e" % port, b"http://[::1"),
+                 "/a", "/b", "/c")
 
 
 def failures(base, port):
@@ -274,7 +319,8 @@ def usage():
     for options in (["--jobs", "0", "http://a"], ["--depth", "x", "http://a"],
                     ["--what", "http://a"], [], ["http://a", "http://b"],
                     ["ftp://a/"], ["http://"], ["http://a b/"],
-                    ["http://u:p@a/"], ["https://a/"]):
+                    ["http://u:p@a/"], ["https://a/"], ["http://[::1/"],
+                    ["http://[a]/"]):
         p = subprocess.run(wrapper + ["./" + PROGRAM] + options,
                            capture_output=True, text=True)
         if p.returncode != 2 or not p.stderr:
@@ -293,6 +339,15 @@ else:
     for w, jobs in (("1", "1"), ("1", "20"), ("4", "20")):
         check("%s workers, %s jobs: all kinds of pages and links" % (w, jobs),
               everything(base, w, jobs))
+    check("links lead where they do in a browser", links(base))
+    try:
+        site6 = Server6(("::1", 0), Site)
+    except OSError as e:
+        skip("a host may be an address of IPv6", e)
+    else:
+        threading.Thread(target=site6.serve_forever, daemon=True).start()
+        check("a host may be an address of IPv6",
+              six("http://[::1]:%d" % site6.server_address[1]))
     check("what fails is told, after so many tries",
           failures(base, garbage()))
     check("a body that ends too early is an error, and asked for again",
