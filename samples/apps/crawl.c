@@ -30,6 +30,7 @@ static struct {
 } opt = { 8, 5, 10000, 3, 0, 1 << 20, CO_SEC(300), CO_SEC(10) };
 
 static struct site site;
+static co_time start;			/* [const] once it works */
 static chan(struct page *) todo;
 static _Atomic long unfinished, done, bytes, errors;
 
@@ -110,9 +111,12 @@ static int
 find_links(void *arg)
 {
 	struct links *l = arg;
+	co_time until = co_now() + opt.page, last = start + opt.deadline;
+	int code;
 
-	each_link(&l->page, l->a->body, l->a->n, note, l);
-	return l->code;
+	code = each_link(&l->page, l->a->body, l->a->n,
+	    until < last ? until : last, note, l);
+	return code < 0 ? code : l->code;
 }
 
 static int
@@ -180,8 +184,12 @@ get(const struct page *p, struct answer *a)
 static const char *
 why(int code)
 {
-	return code == -ENAMETOOLONG ? "leads to a URL that is too long" :
-	    strerror(-code);
+	switch (code) {
+	case -ENAMETOOLONG: return "leads to a URL that is too long";
+	case -EOVERFLOW: return "too deeply nested";
+	case -ETIME: return "takes too long to parse";
+	default: return strerror(-code);
+	}
 }
 
 static void
@@ -223,17 +231,17 @@ worker(void *arg)
 static int
 body(void *arg)
 {
-	co_time start = co_now();
 	struct co_scope s;
 	struct page *p;
 	int i, code;
 
 	(void)arg;
+	start = co_now();
 	todo = chan_new(struct page *, CHAN_UNBOUNDED);
 	code = todo ? put(site.path, 0) : -ENOMEM;
 	if (code < 0)
 		return code;
-	co_scope(s, .timeout = opt.deadline) {
+	co_scope(s, .deadline = start + opt.deadline) {
 		for (i = 0; i < opt.jobs && code >= 0; i++)
 			code = co_spawn(worker, NULL);
 		if (i == 0 || (code < 0 && i == 1))
@@ -265,7 +273,7 @@ static const char usage[] =
     "  --max-pages N       (10000)\n"
     "  --max-size BYTES    of a page (1048576)\n"
     "  --retries N         of what fails or is answered by 5xx (3)\n"
-    "  --page-timeout SEC  of a try (10)\n"
+    "  --page-timeout SEC  of a try, and of parsing (10)\n"
     "  --deadline SEC      of all (300)\n"
     "  --workers N         threads (one for each processor)\n"
     "\n"

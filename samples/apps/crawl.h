@@ -39,11 +39,11 @@ bool same_site(const struct site *a, const struct site *b);
 bool resolve(const struct site *base, const char *link, struct site *ret);
 
 /*
- * Gives each link of a page to `found`.  Of a page that somebody made for it
- * the tree may be very deep, and the parser recurses: so this is for a thread
- * of the blocking pool, which has a large stack.
+ * Gives each link of a page to `found`: 0, -EOVERFLOW when its elements are too
+ * deep in each other, -ETIME when that takes longer than until, -ENOMEM.  It
+ * computes, for as long as the page wants: so this is for the blocking pool.
  */
-void each_link(const struct site *page, const char *html, size_t n,
-    void (*found)(const struct site *to, void *arg), void *arg);
+int each_link(const struct site *page, const char *html, size_t n,
+    co_time until, void (*found)(const struct site *to, void *arg), void *arg);
 
 #endif

@@ -3,9 +3,12 @@
  * crawl_links.c - where a page leads to.
  */
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <gumbo.h>
 #include <http_parser.h>
+#include <setjmp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +17,11 @@
 #include "crawl.h"
 
 #define BLANKS	" \t\n\f\r"
+
+enum {
+	DEPTH = 2000,		/* of elements in each other; browsers: 512 */
+	NAME = 16		/* of an element; longer ones are all alike */
+};
 
 /* --- sites ------------------------------------------------------------------ */
 
@@ -179,6 +187,74 @@ resolve(const struct site *base, const char *link, struct site *ret)
 
 /* --- pages ------------------------------------------------------------------ */
 
+/* Is the name one of those between blanks? */
+static bool
+is_one_of(const char *names, const char *name)
+{
+	char word[NAME + 2];
+
+	snprintf(word, sizeof word, " %s ", name);
+	return strstr(names, word) != NULL;
+}
+
+/* Have no end tag, or need none: they do not hold each other. */
+static const char flat[] = " area base body br col colgroup dd dt embed head "
+    "hr html img input li link meta optgroup option p param source tbody td "
+    "tfoot th thead tr track wbr ";
+
+/* Where the name that is here ends, and the name in small letters. */
+static const char *
+read_name(const char *at, const char *end, char ret[static NAME])
+{
+	size_t n = 0;
+
+	for (; at < end && isalnum((unsigned char)*at); at++) {
+		if (n < NAME - 1)
+			ret[n++] = (char)tolower((unsigned char)*at);
+	}
+	ret[n] = '\0';
+	return at;
+}
+
+static bool
+is_empty(const char *at, const char *end)
+{
+	const char *gt = memchr(at, '>', (size_t)(end - at));
+
+	return gt && gt > at && gt[-1] == '/';
+}
+
+/*
+ * What goes deep takes the parser the square of its size, so it is counted
+ * first.  That is no proof, as where an element ends takes a parser to know;
+ * what is made to get past here meets the limits of its heap.
+ */
+static bool
+too_deep(const char *html, size_t n)
+{
+	const char *at = html, *end = html + n;
+	char name[NAME], text[NAME] = "";	/* inside of a script, ... */
+	int depth = 0, foreign = 0;
+	bool closes;
+
+	while (depth <= DEPTH &&
+	    (at = memchr(at, '<', (size_t)(end - at))) != NULL) {
+		closes = ++at < end && *at == '/';
+		at = read_name(at + closes, end, name);
+		if (!name[0] || is_one_of(flat, name) ||
+		    (text[0] && !(closes && strcmp(name, text) == 0)))
+			continue;
+		if (is_one_of(" math svg ", name))
+			foreign += closes ? -(foreign > 0) : 1;
+		if (foreign > 0 && !closes && is_empty(at, end))
+			continue;
+		depth += closes ? -(depth > 0) : 1;
+		strcpy(text, !closes && is_one_of(" script style textarea "
+		    "title ", name) ? name : "");
+	}
+	return depth > DEPTH;
+}
+
 /* The one after it in the text; no recursion, as pages may be deep. */
 static const GumboNode *
 next(const GumboNode *node)
@@ -229,17 +305,81 @@ walk(const GumboNode *root, const struct site *page,
 	}
 }
 
-void
-each_link(const struct site *page, const char *html, size_t n,
-    void (*found)(const struct site *, void *), void *arg)
+/*
+ * What a page takes from the parser: memory that is given back at once, since
+ * the parser would recurse as deep as the page is, and only so much of it and
+ * only so long, since what a page takes can grow with the square of its size.
+ */
+struct heap {
+	struct block *blocks;
+	size_t left;
+	co_time until;
+	int code;		/* why there is no more */
+	jmp_buf out;
+};
+
+struct block {
+	struct block *next;
+	max_align_t data[];
+};
+
+static void *
+take(void *arg, size_t n)
+{
+	struct heap *h = arg;
+	struct block *b = n <= h->left ? malloc(sizeof *b + n) : NULL;
+
+	if (!b)
+		h->code = -ENOMEM;
+	else if (co_now() > h->until)
+		h->code = -ETIME;
+	if (h->code < 0) {
+		free(b);
+		longjmp(h->out, 1);
+	}
+	h->left -= n;
+	b->next = h->blocks;
+	h->blocks = b;
+	return b->data;
+}
+
+static void
+keep(void *arg, void *p)
+{
+	(void)arg;
+	(void)p;
+}
+
+static const GumboNode *
+parse(struct heap *h, const char *html, size_t n)
 {
 	GumboOptions o = kGumboDefaultOptions;
-	GumboOutput *tree;
 
+	o.allocator = take;
+	o.deallocator = keep;
+	o.userdata = h;
 	o.max_errors = 0;	/* each would hold all elements around it */
-	tree = gumbo_parse_with_options(&o, html, n);
-	if (!tree)
-		return;
-	walk(tree->root, page, found, arg);
-	gumbo_destroy_output(&o, tree);
+	return setjmp(h->out) ? NULL :
+	    gumbo_parse_with_options(&o, html, n)->root;
+}
+
+int
+each_link(const struct site *page, const char *html, size_t n, co_time until,
+    void (*found)(const struct site *, void *), void *arg)
+{
+	/* Ordinary pages take 20 bytes for each of theirs, "<q>" takes 60. */
+	struct heap h = { .left = 256 * n + 65536, .until = until };
+	const GumboNode *root;
+	struct block *b;
+
+	if (too_deep(html, n))
+		return -EOVERFLOW;
+	root = parse(&h, html, n);
+	if (root)
+		walk(root, page, found, arg);
+	while ((b = h.blocks) != NULL) {
+		h.blocks = b->next;
+		free(b);
+	}
+	return h.code;
 }

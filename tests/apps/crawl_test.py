@@ -94,7 +94,7 @@ class Site(http.server.BaseHTTPRequestHandler):
         elif self.path == "/large":
             self.give(200, b"x" * 300000)
         elif self.path == "/deep":
-            self.give(200, b"<div>" * 8000 + b'<a href="/from-deep">')
+            self.give(200, b"<div>" * 1900 + b'<a href="/from-deep">')
         else:
             self.give(404)
 
@@ -210,6 +210,55 @@ def six(base):
                              b"//[0:0:0::0:1]:%s/c" % port, b"http://[::1]/d",
                              b"http://[::2]:%s/e" % port, b"http://[::1"),
                  "/a", "/b", "/c")
+
+
+def deep(base):
+    """Pages that were made to hold or to break the parser."""
+    ids = b"".join(b"<b id=%d>" % i for i in range(500))
+    Site.pages = {
+        "/div": b"<div>" * 160000, "/q": b"<q>" * 340000,
+        "/unknown": b"<x-y>" * 100000, "/object": b"<q><object></q>" * 60000,
+        # More than the count sees: elements made again and again, and late.
+        "/again": b"<p>" + ids + b"</p><p>x" * 30000,
+        "/late": b"<div><object></div></object>" * 35000,
+        # Not deep, though there are many of them.
+        "/flat": b"<p>x<li>y<br><IMG src=a><td>" * 20000 + b'<a href="/1">',
+        "/script": b"<script>" + b"if(a<b)" * 9000 + b"</script>" +
+                   b'<a href="/2">',
+        "/svg": b"<svg>" + b'<path d="m0 0"/>' * 9000 + b"</svg>" +
+                b'<a href="/3">',
+        "/1": b"", "/2": b"", "/3": b"", "/4": b"<", "/5": b"</", "/6": b"<a",
+        "/7": b"<!-- <a href='/no'>", "/8": b"\0</\0<\xff<a x='\0>"}
+    Site.pages["/"] = b"".join(b"<a href='%s'>x</a>" % p.encode()
+                               for p in list(Site.pages))
+    status, said, last, err = crawl(base + "/", "--page-timeout", str(SLOW))
+    deeply, long = "too deeply nested", "takes too long to parse"
+    want = dict.fromkeys(Site.pages, "200")
+    want.update({"/div": deeply, "/q": deeply, "/unknown": deeply,
+                 "/object": deeply, "/late": long, "/again": os.strerror(12)})
+    if said.get("/again") == long:
+        want["/again"] = long
+    wrong = differ(said, want)
+    if status != 1 or ", 6 errors, " not in last or err:
+        wrong.append("status %d: %s%s" % (status, last, err))
+    return wrong
+
+
+def held(base):
+    """Also what the count does not see ends by the deadline of all."""
+    wrong = []
+    Site.pages = {
+        "/late": b"<div><object></div></object>" * 35000,
+        "/held": b"<q><object></q></object>" * 40000 + b"<b>" +
+                 b"x" * 1000000}
+    for path in Site.pages:
+        begin = time.monotonic()
+        status, said, last, err = crawl(base + path, "--deadline", "0.5",
+                                        "--max-size", "3e6", workers="1")
+        took = time.monotonic() - begin
+        if status != 3 or "out of time" not in last or took > 2 + SLOW:
+            wrong.append("%s: %d: %s, %.1f s" % (path, status, last, took))
+    return wrong
 
 
 def failures(base, port):
@@ -348,6 +397,8 @@ else:
         threading.Thread(target=site6.serve_forever, daemon=True).start()
         check("a host may be an address of IPv6",
               six("http://[::1]:%d" % site6.server_address[1]))
+    check("pages that are made to hold the parser do not", deep(base))
+    check("the deadline ends them", held(base))
     check("what fails is told, after so many tries",
           failures(base, garbage()))
     check("a body that ends too early is an error, and asked for again",
