@@ -17,9 +17,12 @@
 
 #include "crawl.h"
 
+enum { MOVES = 10 };		/* redirects in a row; browsers: 20 */
+
 struct page {
 	struct page *next;	/* [seen_lock] all, for their end */
-	int depth;
+	struct page *to;	/* [seen_lock] where it was redirected */
+	int depth, moves;	/* links, and redirects, up to here */
 	char path[];
 };
 
@@ -53,22 +56,27 @@ finish_one(void)
 		chan_close(todo);
 }
 
-/* Once for each path, and not too many.  Negative: no memory, cancelled. */
+/*
+ * Once for each path, and not too many.  ret: the page, or NULL if it is one too
+ * many.  Negative: no memory, cancelled.
+ */
 static int
-put(const char *path, int depth)
+put(const char *path, int depth, int moves, struct page **ret)
 {
 	size_t n = strlen(path) + 1;
-	struct page *p = malloc(sizeof *p + n), **found = NULL;
+	struct page *p = calloc(1, sizeof *p + n), **found = NULL;
 	bool is_new = false;
 
 	if (!p)
 		return -ENOMEM;
 	p->depth = depth;
+	p->moves = moves;
 	memcpy(p->path, path, n);
 	co_locked(&seen_lock) {
 		if (seen_n < opt.pages)
 			found = tsearch(p, &seen, by_path);
-		is_new = found && *found == p;
+		*ret = found ? *found : NULL;
+		is_new = *ret == p;
 		if (is_new) {
 			p->next = pages;
 			pages = p;
@@ -120,26 +128,62 @@ find_links(void *arg)
 }
 
 static int
-follow(const struct page *p, const struct answer *a)
+follow_links(const struct page *p, const struct answer *a)
 {
 	struct links l = { site, a, chan_new(char *, CHAN_UNBOUNDED), 0 };
-	struct site to;
+	struct page *to;
 	char *path;
-	int code = l.found ? 0 : -ENOMEM;
+	int code;
 
+	if (!l.found)
+		return -ENOMEM;
 	strcpy(l.page.path, p->path);
-	if (code == 0 && a->location[0] &&
-	    resolve(&l.page, a->location, &to) && same_site(&to, &site))
-		code = put(to.path, p->depth + 1);
-	if (code == 0 && a->html && a->status == 200)
-		code = co_blocking(find_links, &l);
-	while (l.found && chan_try_recv(l.found, &path) == 0) {
+	code = co_blocking(find_links, &l);
+	while (chan_try_recv(l.found, &path) == 0) {
 		if (code == 0)
-			code = put(path, p->depth + 1);
+			code = put(path, p->depth + 1, 0, &to);
 		free(path);
 	}
 	chan_unref(l.found);
 	return code;
+}
+
+/* Who closes a circle sees it: all others in it know already where they lead. */
+static int
+follow_move(struct page *p, const struct answer *a)
+{
+	struct site here = site, there;
+	struct page *to = NULL;
+	int code, i;
+
+	strcpy(here.path, p->path);
+	if (!resolve(&here, a->location, &there) || !same_site(&there, &site))
+		return 0;
+	if (p->moves == MOVES)
+		return -ELOOP;
+	code = put(there.path, p->depth, p->moves + 1, &to);
+	co_locked(&seen_lock) {
+		p->to = to;
+		for (i = 0; i < MOVES && to && to != p; i++)
+			to = to->to;
+	}
+	return code < 0 ? code : to == p ? -ELOOP : 0;
+}
+
+static bool
+is_moved(const struct answer *a)
+{
+	return a->status / 100 == 3 && a->location[0];
+}
+
+static int
+follow(struct page *p, const struct answer *a)
+{
+	if (is_moved(a))
+		return follow_move(p, a);
+	if (a->html && a->status == 200 && p->depth < opt.depth)
+		return follow_links(p, a);
+	return 0;
 }
 
 /* What a second try may mend. */
@@ -185,6 +229,7 @@ static const char *
 why(int code)
 {
 	switch (code) {
+	case -ELOOP: return "redirects without end";
 	case -ENAMETOOLONG: return "leads to a URL that is too long";
 	case -EOVERFLOW: return "too deeply nested";
 	case -ETIME: return "takes too long to parse";
@@ -200,7 +245,8 @@ tell(const struct page *p, const struct answer *a, int code)
 		errors++;
 		return;
 	}
-	printf("%d %zu %s\n", a->status, a->n, p->path);
+	printf("%d %zu %s%s%s\n", a->status, a->n, p->path,
+	    is_moved(a) ? " -> " : "", is_moved(a) ? a->location : "");
 	done++;
 	bytes += (long)a->n;
 	errors += a->status >= 400;
@@ -216,8 +262,7 @@ worker(void *arg)
 	chan_each(struct page *, p, todo) {
 		code = get(p, &a);
 		if (code == 0) {
-			if (p->depth < opt.depth)
-				code = follow(p, &a);
+			code = follow(p, &a);
 			free(a.body);
 		}
 		if (code < 0 && co_cancelled())
@@ -238,7 +283,7 @@ body(void *arg)
 	(void)arg;
 	start = co_now();
 	todo = chan_new(struct page *, CHAN_UNBOUNDED);
-	code = todo ? put(site.path, 0) : -ENOMEM;
+	code = todo ? put(site.path, 0, 0, &p) : -ENOMEM;
 	if (code < 0)
 		return code;
 	co_scope(s, .deadline = start + opt.deadline) {

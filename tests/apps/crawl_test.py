@@ -68,6 +68,12 @@ class Site(http.server.BaseHTTPRequestHandler):
             self.give(302, Location="/target")
         elif self.path.startswith("/move/"):
             self.give(302, Location="/" + "x" * int(self.path[6:]))
+        elif self.path.startswith("/to/"):
+            self.give(302, Location=self.path[4:])
+        elif self.path.startswith("/turn/"):
+            self.give(302, Location="/turn/%d" % ((int(self.path[6:]) + 1) % 3))
+        elif self.path.startswith("/on/"):
+            self.give(302, Location="%d" % (int(self.path[4:]) + 1))
         elif self.path == "/short":
             self.give(200, b"x" * 1000, Content_Length="2000")
             self.close_connection = True
@@ -133,11 +139,12 @@ def crawl(url, *options, workers="2"):
                        env=dict(os.environ, WEFT_WORKERS=workers))
     said, lines = {}, p.stdout.split("\n")[:-1]
     for line in lines[:-1]:
-        m = re.match(r"(---|\d+ \d+) ([^ ]*?)(?:: (.*))?$", line)
+        m = re.match(r"(---|\d+ \d+) ([^ ]*?)(: .*| -> .*)?$", line)
         if not m or m[2] in said:
             said["?" + line] = line
             continue
-        said[m[2]] = m[1].split()[0] if m[1] != "---" else m[3]
+        said[m[2]] = m[3][2:] if m[1] == "---" else \
+            m[1].split()[0] + (m[3] or "")
     return p.returncode, said, lines[-1] if lines else "", p.stderr
 
 
@@ -161,7 +168,7 @@ def everything(base, workers, jobs):
     status, said, last, err = crawl(base + "/", "--jobs", jobs, "--retries",
                                     "2", workers=workers)
     want = {p: "200" for p in Site.pages}
-    want.update({"/moved": "302", "/flaky": "200", "/gone": "404",
+    want.update({"/moved": "302 -> /target", "/flaky": "200", "/gone": "404",
                  "/chunked": "200", "/until-close": "200", "/deep": "200"})
     wrong = differ(said, want)
     if status != 1 or err or ", 1 errors, " not in last:
@@ -297,12 +304,40 @@ def long_redirect(base):
     Site.pages = {"/": b'<a href="/move/1500"><a href="/move/3000">',
                   "/" + "x" * 1500: b""}
     status, said, last, err = crawl(base + "/")
-    wrong = differ(said, {"/": "200", "/move/1500": "302", "/" + "x" * 1500:
-                          "200", "/move/3000": "leads to a URL that is too long"})
+    wrong = differ(said, {"/": "200", "/move/1500": "302 -> /" + "x" * 1500,
+                          "/" + "x" * 1500: "200", "/move/3000": "leads to a URL that is too long"})
     if status != 1 or len(Site.asked) != 4:
         wrong += ["status %d: %s" % (status, last), repr(Site.asked)]
     return wrong + ["%s was asked for %d times" % x
                     for x in Site.asked.items() if x[1] != 1]
+
+
+def redirects(base):
+    """No redirect leads away, and none without end."""
+    wrong, endless = [], "redirects without end"
+    away = ("http://127.0.0.1:1/a", "https://%s/b" % base[7:],
+            "//example.org/c", "ftp:d")
+    Site.pages = {"/": b"".join(b'<a href="/to/%s">' % a.encode()
+                                for a in away)}
+    status, said, last, err = crawl(base + "/")
+    wrong += differ(said, {"/": "200", **{"/to/" + a: "302 -> " + a
+                                          for a in away}})
+    wrong += ["status %d: %s" % (status, last)] if status else []
+    status, said, last, err = crawl(base + "/to/to")
+    wrong += differ(said, {"/to/to": endless})
+    Site.pages = {"/": b"".join(b'<a href="/turn/%d">' % i for i in range(3))}
+    for jobs, first in (("1", "/turn/0"), ("1", "/"), ("3", "/")):
+        status, said, last, err = crawl(base + first, "--jobs", jobs)
+        if list(said.values()).count(endless) != 1 or status != 1 or \
+                len(said) != 3 + (first == "/"):
+            wrong.append("%s: %d: %r" % (first, status, said))
+    Site.asked = {}
+    status, said, last, err = crawl(base + "/on/0", "--depth", "0")
+    wrong += differ(said, {"/on/10": endless, **{
+        "/on/%d" % i: "302 -> %d" % (i + 1) for i in range(10)}})
+    if status != 1 or len(Site.asked) != 11:
+        wrong.append("status %d, %r" % (status, Site.asked))
+    return wrong
 
 
 def memory(base):
@@ -404,6 +439,7 @@ else:
     check("a body that ends too early is an error, and asked for again",
           truncated(base))
     check("a redirect is followed as it is, or told", long_redirect(base))
+    check("redirects end, and stay on the site", redirects(base))
     check("the pauses between tries grow, and differ", pauses(base))
     if NO_LIMIT:
         skip("no memory for a body is told as that", "memory has no limit")
