@@ -57,8 +57,8 @@ finish_one(void)
 }
 
 /*
- * Once for each path, and not too many.  ret: the page, or NULL if it is one too
- * many.  Negative: no memory, cancelled.
+ * Once for each path, and not too many.  ret: the page, or NULL if it is one
+ * too many.  Negative: no memory, cancelled.
  */
 static int
 put(const char *path, int depth, int moves, struct page **ret)
@@ -91,7 +91,7 @@ put(const char *path, int depth, int moves, struct page **ret)
 	return chan_send(todo, p);	/* unbounded: it does not wait */
 }
 
-/* --- a page ----------------------------------------------------------------- */
+/* --- a page --------------------------------------------------------------- */
 
 struct links {
 	struct site page;
@@ -148,7 +148,7 @@ follow_links(const struct page *p, const struct answer *a)
 	return code;
 }
 
-/* Who closes a circle sees it: all others in it know already where they lead. */
+/* Who closes a circle sees it: all others in it know where they lead. */
 static int
 follow_move(struct page *p, const struct answer *a)
 {
@@ -181,7 +181,7 @@ follow(struct page *p, const struct answer *a)
 {
 	if (is_moved(a))
 		return follow_move(p, a);
-	if (a->html && a->status == 200 && p->depth < opt.depth)
+	if (a->n > 0 && a->html && a->status == 200 && p->depth < opt.depth)
 		return follow_links(p, a);
 	return 0;
 }
@@ -378,8 +378,8 @@ read_options(int argc, char **argv)
 		exit(2);
 	}
 	if (parse_site(argv[optind], &site) < 0) {
-		fprintf(stderr, "crawl: not http://HOST[:PORT][/PATH][?QUERY]: %s\n",
-		    argv[optind]);
+		fprintf(stderr, "crawl: not http://HOST[:PORT][/PATH][?QUERY]: "
+		    "%s\n", argv[optind]);
 		exit(2);
 	}
 }

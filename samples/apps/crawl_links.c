@@ -23,7 +23,7 @@ enum {
 	NAME = 16		/* of an element; longer ones are all alike */
 };
 
-/* --- sites ------------------------------------------------------------------ */
+/* --- sites ---------------------------------------------------------------- */
 
 static bool
 is_set(const struct http_parser_url *u, int field)
@@ -108,7 +108,7 @@ same_site(const struct site *a, const struct site *b)
 	return a->port == b->port && strcasecmp(a->host, b->host) == 0;
 }
 
-/* --- links ------------------------------------------------------------------ */
+/* --- links ---------------------------------------------------------------- */
 
 /*
  * A link without the blanks around it and its fragment.  What no request may
@@ -185,7 +185,7 @@ resolve(const struct site *base, const char *link, struct site *ret)
 	return true;
 }
 
-/* --- pages ------------------------------------------------------------------ */
+/* --- pages ---------------------------------------------------------------- */
 
 /* Is the name one of those between blanks? */
 static bool
@@ -216,12 +216,13 @@ read_name(const char *at, const char *end, char ret[static NAME])
 	return at;
 }
 
+/* Does the tag end with "/>"?  Not looked for behind where the next begins. */
 static bool
 is_empty(const char *at, const char *end)
 {
-	const char *gt = memchr(at, '>', (size_t)(end - at));
-
-	return gt && gt > at && gt[-1] == '/';
+	while (at < end && *at != '<' && *at != '>')
+		at++;
+	return at < end && *at == '>' && at[-1] == '/';
 }
 
 /*
