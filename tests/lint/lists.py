@@ -36,7 +36,7 @@ check("tests of apps", missing(tree("tests/apps", ".py", ".sh")))
 check("what else a release holds",
       missing(files("man", "") + tree("tests/lint", "") +
               tree("tests/compile", "") + tree("tests/models", "") +
-              tree("tests/gdb", "") +
+              tree("tests/gdb", "") + tree("tests/plugin", "") +
               tree("tests", ".h") +
               tree("samples", ".h", ".out", ".in", ".err", ".md", ".go", ".mod",
                    ".sum", ".rs", ".toml", ".lock") +
