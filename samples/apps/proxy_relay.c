@@ -9,10 +9,10 @@
  *
  * Bytes are copied through a buffer, or spliced through a pipe, which they
  * pass without being copied into this program.  For small messages the copy is
- * faster (one system call less a message) and needs no pipe, that is two descriptors;
- * in bulk splice(2) wins.  So a direction begins with copying, goes over to
- * splicing when a read has filled its buffer, and comes back when little
- * arrives at a time.
+ * faster (one system call less a message) and needs no pipe, that is two
+ * descriptors; in bulk splice(2) wins.  So a direction begins with copying,
+ * goes over to splicing when a read has filled its buffer, and comes back when
+ * little arrives at a time.
  */
 #include <errno.h>
 #include <fcntl.h>
