@@ -40,6 +40,10 @@ uint64_t os_faults(void);	/* pages that this process has faulted in */
 void *os_map(size_t size);
 void os_unmap(void *at, size_t size);
 
+/* fn(arg).  The thread must not end in the midst of it: that is a bug, which
+   is told.  Threads that weft makes do all their work so. */
+void os_to_the_end(void (*fn)(void *), void *arg);
+
 /* Calls fn(value) when the calling thread ends.  0 or -EAGAIN, -ENOMEM. */
 int os_at_thread_end(void (*fn)(void *), void *value);
 

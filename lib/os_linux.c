@@ -45,6 +45,24 @@ os_now(void)
 
 /* --- threads -------------------------------------------------------------- */
 
+/* Whoever waits for what ran there would wait for ever. */
+static void
+thread_was_ended(void *arg)
+{
+	(void)arg;
+	bug("a coroutine or a job ended its thread, or that was cancelled");
+}
+
+/* glibc unwinds the stack that the thread is on, a coroutine's too, and calls
+   what was pushed last with the stack that it was pushed on. */
+void
+os_to_the_end(void (*fn)(void *), void *arg)
+{
+	pthread_cleanup_push(thread_was_ended, NULL);
+	fn(arg);
+	pthread_cleanup_pop(0);
+}
+
 struct start {
 	void (*fn)(void *);
 	void *arg;
@@ -56,7 +74,7 @@ thread_main(void *arg)
 	struct start s = *(struct start *)arg;
 
 	free(arg);
-	s.fn(s.arg);
+	os_to_the_end(s.fn, s.arg);
 	return NULL;
 }
 

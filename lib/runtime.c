@@ -130,8 +130,10 @@ worker_fini(struct worker *w)
 }
 
 static void
-run_loop(struct worker *w)
+run_loop(void *worker)
 {
+	struct worker *w = worker;
+
 	co__self = &w->self;
 	context_adopt(&w->ctx);
 	watchdog_enter(w);
@@ -341,7 +343,7 @@ run(struct runtime *rt, struct task *main_task)
 
 	enlist(rt);
 	runq_push_new(&rt->workers[0].runq, main_task);
-	run_loop(&rt->workers[0]);
+	os_to_the_end(run_loop, &rt->workers[0]);
 	join_threads(rt, rt->nworkers);
 	while (a_load_acquire(&rt->outsiders) != 0)	/* ready_elsewhere */
 		os_give_way();

@@ -37,6 +37,7 @@ check("what else a release holds",
       missing(files("man", "") + tree("tests/lint", "") +
               tree("tests/compile", "") + tree("tests/models", "") +
               tree("tests/gdb", "") + tree("tests/plugin", "") +
+              tree("tests/cxx", "") +
               tree("tests", ".h") +
               tree("samples", ".h", ".out", ".in", ".err", ".md", ".go", ".mod",
                    ".sum", ".rs", ".toml", ".lock") +

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * unwind_test.c - what leaves a coroutine's frames otherwise than by return:
+ * longjmp works within a coroutine, and the end of a thread is told.
+ * Exceptions: tests/cxx.
+ */
+#include "harness.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+
+#include <weft/io.h>
+#include <weft/scope.h>
+
+#define TOLD	"weft: bug: a coroutine or a job ended its thread"
+
+/* --- longjmp within a coroutine -------------------------------------------- */
+
+struct jump {
+	jmp_buf back;
+	int depth;
+	int jumps;		/* how often it came back */
+};
+
+static __attribute__((noinline)) int
+down(struct jump *j, int level)
+{
+	volatile char canary[64];
+	int i, below;
+
+	memset((void *)canary, level, sizeof canary);
+	if (level % 4 == 0)
+		co_yield();
+	if (level == j->depth)
+		longjmp(j->back, j->depth);
+	below = level < 1000 ? down(j, level + 1) : 0;
+	for (i = 0; i < (int)sizeof canary; i++)	/* it is never here */
+		ck_assert_int_eq(canary[i], level);
+	return below;
+}
+
+static int
+jump_about(void *arg)
+{
+	int id = (int)(intptr_t)arg, rounds = (int)test_count(50, 2000);
+	volatile int local = id;
+	struct jump j = { .depth = 1 };
+	int got;
+
+	while (j.jumps < rounds) {
+		got = setjmp(j.back);
+		if (got == 0) {
+			/* It goes on on another worker, perhaps. */
+			co_yield();
+			down(&j, 0);
+			ck_abort_msg("down() returned");
+		}
+		ck_assert_int_eq(got, j.depth);
+		ck_assert_int_eq(local, id);
+		j.jumps++;
+		j.depth = 1 + (id + j.jumps) % 40;
+		if (j.jumps % 8 == 0)
+			test_result(co_sleep(CO_US(10)), 0);
+	}
+	return 0;
+}
+
+static int
+many_jump(void *arg)
+{
+	struct co_scope s;
+	intptr_t i;
+
+	(void)arg;
+	co_scope(s)
+		for (i = 0; i < 20; i++)
+			test_result(co_spawn(jump_about, (void *)i), 0);
+	return s.status;
+}
+
+TEST(longjmp_within_a_coroutine_keeps_it_whole)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, many_jump, NULL), 0);
+}
+
+/* --- the end of a thread ---------------------------------------------------- */
+
+struct end {
+	void (*end)(void);
+	int workers;
+	bool first;		/* ... coroutine does it, not another one */
+};
+
+static void
+end_by_exit(void)
+{
+	pthread_exit(NULL);
+}
+
+static void
+end_by_cancel(void)
+{
+	pthread_cancel(pthread_self());
+	pthread_testcancel();
+}
+
+static int
+end_thread(void *arg)
+{
+	struct end *e = arg;
+
+	co_set_name("the last");
+	co_yield();
+	e->end();
+	return 0;
+}
+
+static int
+first_of_end(void *arg)
+{
+	struct end *e = arg;
+
+	if (e->first)
+		return end_thread(e);
+	test_result(co_spawn(end_thread, e), 0);
+	return co_sleep(CO_FOREVER);
+}
+
+static int
+run_to_the_end(void *arg)
+{
+	struct end *e = arg;
+
+	test_run(e->workers, first_of_end, e);
+	return 0;
+}
+
+static void
+is_told(void (*end)(void))
+{
+	FOR_WORKERS(w) {
+		struct end e = { end, w, false };
+		struct test_child c = test_child(run_to_the_end, &e);
+
+		ck_assert_int_eq(c.signal, SIGABRT);
+		test_has(c.err, TOLD);
+		test_has(c.err, "in coroutine 2 \"the last\"");
+		e.first = true;
+		c = test_child(run_to_the_end, &e);
+		ck_assert_int_eq(c.signal, SIGABRT);
+		test_has(c.err, TOLD);
+		test_has(c.err, "in coroutine 1 \"the last\"");
+	}
+}
+
+TEST(a_coroutine_that_ends_its_thread_is_named)
+{
+	is_told(end_by_exit);
+}
+
+TEST(a_coroutine_whose_thread_is_cancelled_is_named)
+{
+	is_told(end_by_cancel);
+}
+
+static int
+end_in_job(void *arg)
+{
+	(void)arg;
+	pthread_exit(NULL);
+}
+
+static int
+await_job(void *arg)
+{
+	return co_blocking(end_in_job, arg);
+}
+
+static int
+run_job_to_the_end(void *arg)
+{
+	test_run((int)(intptr_t)arg, await_job, NULL);
+	return 0;
+}
+
+TEST(a_job_that_ends_its_thread_is_told)
+{
+	FOR_WORKERS(w) {
+		struct test_child c = test_child(run_job_to_the_end,
+		    (void *)(intptr_t)w);
+
+		ck_assert_int_eq(c.signal, SIGABRT);
+		test_has(c.err, TOLD);
+	}
+}
+
+static int
+cancel_and_wait(void *arg)
+{
+	(void)arg;
+	pthread_cancel(pthread_self());
+	return co_sleep(CO_FOREVER);
+}
+
+static int
+cancel_a_worker(void *arg)
+{
+	test_run((int)(intptr_t)arg, cancel_and_wait, NULL);
+	return 0;
+}
+
+/* The cancellation is met where nobody runs: in the calls of the worker. */
+TEST(a_worker_that_is_cancelled_as_it_idles_says_so)
+{
+	FOR_WORKERS(w) {
+		struct test_child c = test_child(cancel_a_worker,
+		    (void *)(intptr_t)w);
+
+		ck_assert_int_eq(c.signal, SIGABRT);
+		test_has(c.err, TOLD);
+	}
+}
