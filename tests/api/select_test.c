@@ -9,6 +9,7 @@
 
 #include <weft/chan.h>
 #include <weft/scope.h>
+#include <weft/sync.h>
 
 #define load(p)		__atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define store(p, v)	__atomic_store_n((p), (v), __ATOMIC_RELEASE)
@@ -179,6 +180,123 @@ TEST(the_earliest_timeout_wins_and_never_early)
 {
 	FOR_WORKERS(w)
 		run(w, timeouts_main, NULL);
+}
+
+/* Two that always have something, and one that also waits for a time: its
+   turn comes, whatever it is told the time by.  Nothing but the watchdog ends
+   a test in which it does not.  What has room is only received from: who could
+   also send to himself would never wait, and keep the worker. */
+static bool talk_on;	/* [atomic] */
+
+static int_chan
+back_of(int_chan ch)
+{
+	return chan_cap(ch) == 0 ? ch : NULL;
+}
+
+static int
+talk(void *arg)
+{
+	int_chan ch = (int_chan)arg;
+	int v;
+
+	while (__atomic_load_n(&talk_on, __ATOMIC_RELAXED))
+		if (co_select(co_on_send(ch, 1), co_on_recv(back_of(ch), &v),
+		    co_on_timeout(CO_MS(1))) < 0)
+			return -1;
+	return 0;
+}
+
+static int
+ring_later(void *arg)
+{
+	int code = co_sleep(CO_MS(20));
+
+	co_event_set(arg);
+	return code;
+}
+
+/* The time that is left as a case.  When none is left it is as ready as the
+   others: k in a row pass it by with a chance of 2^-k. */
+static void
+listen_by_the_clock(int_chan ch)
+{
+	int64_t until = co_now() + CO_MS(20);
+	int v, got, passed_by = 0;
+
+	do {
+		int64_t left = until - co_now();
+
+		passed_by += left <= 0;
+		ck_assert_int_lt(passed_by, 64);
+		got = co_select(co_on_recv(ch, &v),
+		    co_on_send(back_of(ch), 2),
+		    co_on_timeout(left < 0 ? 0 : left));
+		ck_assert_int_ge(got, 0);
+	} while (got != 2);
+	ck_assert_int_ge(co_now(), until);
+}
+
+static void
+listen_for_a_bell(int_chan ch)
+{
+	struct co_event bell = CO_EVENT_INIT;
+	int64_t begin = co_now();
+	struct co_task t;
+	int v, got;
+
+	test_result(co_fork(&t, ring_later, &bell), 0);
+	do {
+		got = co_select(co_on_recv(ch, &v),
+		    co_on_send(back_of(ch), 2), co_on_event(&bell));
+		ck_assert_int_ge(got, 0);
+	} while (got != 2);
+	ck_assert_int_ge(co_now() - begin, CO_MS(20));
+	test_result(co_join(&t), 0);
+}
+
+static void
+listen_in_a_scope(int_chan ch)
+{
+	int64_t begin = co_now();
+	int v, got = 0;
+
+	co_timeout(CO_MS(20))
+		while (got >= 0)
+			got = co_select(co_on_recv(ch, &v),
+			    co_on_send(back_of(ch), 2));
+	test_result(got, -ETIMEDOUT);
+	ck_assert_int_ge(co_now() - begin, CO_MS(20));
+}
+
+static int
+listen_main(void *arg)
+{
+	int_chan ch = chan_new(int, *(size_t *)arg);
+	struct co_scope s;
+
+	__atomic_store_n(&talk_on, true, __ATOMIC_RELAXED);
+	co_scope(s) {
+		test_result(co_spawn(talk, ch), 0);
+		test_result(co_spawn(talk, ch), 0);
+		listen_by_the_clock(ch);
+		listen_for_a_bell(ch);
+		listen_in_a_scope(ch);
+		__atomic_store_n(&talk_on, false, __ATOMIC_RELAXED);
+	}
+	test_result(s.status, 0);
+	chan_unref(ch);
+	return 0;
+}
+
+TEST(a_timeout_comes_though_others_are_always_ready)
+{
+	size_t caps[] = { 0, 1 };
+	uint64_t i, n = test_count(2, 200);
+
+	FOR_WORKERS(w)
+		for (i = 0; i < n; i++)
+			run(w, listen_main, &caps[i % 2]);
 }
 
 /* --- chance --------------------------------------------------------------- */
