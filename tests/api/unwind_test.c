@@ -13,6 +13,18 @@
 #include <weft/io.h>
 #include <weft/scope.h>
 
+#if defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define TSAN	true
+#endif
+#endif
+#if defined __SANITIZE_THREAD__
+#define TSAN	true
+#endif
+#ifndef TSAN
+#define TSAN	false
+#endif
+
 #define TOLD	"weft: bug: a coroutine or a job ended its thread"
 
 /* --- longjmp within a coroutine -------------------------------------------- */
@@ -157,6 +169,8 @@ is_told(void (*end)(void))
 
 TEST(a_coroutine_that_ends_its_thread_is_named)
 {
+	if (TSAN)
+		test_skip("ThreadSanitizer dies itself of pthread_exit there");
 	is_told(end_by_exit);
 }
 
