@@ -7,7 +7,6 @@ import random
 import re
 import select
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -17,53 +16,25 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "lint"))
+sys.dont_write_bytecode = True
+sys.path.insert(0, HERE)
+from server import LIMIT, Server, missing, wrapper
 from tap import check, skip
 
 PROGRAM = "samples/apps/kv"
-SLOW = int(os.environ.get("WEFT_TEST_SLOW") or 1)
-LIMIT = 60 * SLOW			# a watchdog: nothing here takes as long
-wrapper = os.environ.get("TEST_WRAPPER", "").split()
-# ThreadSanitizer keeps a signal that comes in the midst of a coroutine for that
-# coroutine's next call of libc; when it ends or sleeps instead, the signal is
-# lost or late.  So there, and nowhere else, it is sent again.
-AGAIN = "-fsanitize=thread" in os.environ.get("WEFT_BUILD_CFLAGS", "")
 
 
 # --- what is driven ----------------------------------------------------------
 
-class Server:
+class Kv(Server):
     def __init__(self, *options):
-        self.p = subprocess.Popen(
-            wrapper + ["./" + PROGRAM, "--listen", "tcp:127.0.0.1:0", *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.line = self.p.stdout.readline()
-        found = re.match(r"kv: listening on tcp:127\.0\.0\.1:(\d+)$", self.line)
-        if not found:
-            self.p.kill()
-            raise RuntimeError(self.line + self.p.communicate()[1])
-        self.cli = ["-p", found[1]]
-        self.address = ("127.0.0.1", int(found[1]))
+        super().__init__(PROGRAM, "--listen", "tcp:127.0.0.1:0", *options)
+        self.cli = ["-p", str(self.address[1])]
 
     def stop(self):
         """(what is wrong with its end, what it wrote to stderr)"""
-        self.p.send_signal(signal.SIGTERM)
-        return self.end()
-
-    def end(self):
-        try:
-            if AGAIN and self.p.poll() is None:
-                try:
-                    self.p.wait(10)
-                except subprocess.TimeoutExpired:
-                    self.p.send_signal(signal.SIGTERM)
-            log = self.p.communicate(timeout=LIMIT)[1]
-        except subprocess.TimeoutExpired:
-            self.p.kill()
-            return ["it does not end", self.p.communicate()[1]], ""
-        wrong = [] if self.p.returncode == 0 else \
-            ["exit status %d" % self.p.returncode, log]
-        return wrong, log
+        wrong = super().stop(silent=False)
+        return wrong, "".join(self.err)
 
 
 class Redis:
@@ -542,7 +513,7 @@ def messages(kv):
 
 
 def slow_subscriber(workers):
-    kv = Server("--workers", workers, "--max-backlog", "1m")
+    kv = Kv("--workers", workers, "--max-backlog", "1m")
     slow, quick, c = Client(kv, 4096), Client(kv), Client(kv)
     wrong = []
     for s in slow, quick:
@@ -568,8 +539,8 @@ def slow_subscriber(workers):
 # --- limits and the end ------------------------------------------------------
 
 def limits(workers):
-    kv = Server("--workers", workers, "--max-clients", "3", "--max-bulk", "1k",
-                "--max-request", "64k", "--max-output", "100k")
+    kv = Kv("--workers", workers, "--max-clients", "3", "--max-bulk", "1k",
+            "--max-request", "64k", "--max-output", "100k")
     wrong = []
     some = [Client(kv) for _ in range(3)]
     for c in some:
@@ -605,7 +576,7 @@ def limits(workers):
 
 
 def idle(workers):
-    kv = Server("--workers", workers, "--timeout", "1")
+    kv = Kv("--workers", workers, "--timeout", "1")
     quiet, sub = Client(kv), Client(kv)
     sub.send("subscribe", "a")
     sub.reply()
@@ -619,7 +590,7 @@ def idle(workers):
 
 def under_load(workers):
     """What was answered when SIGTERM came is what was carried out."""
-    kv = Server("--workers", workers)
+    kv = Kv("--workers", workers)
     answers, wrong, lock = [], [], threading.Lock()
     warm = threading.Semaphore(0)
 
@@ -694,7 +665,7 @@ def main():
     tools = ["redis-server", "redis-server", "redis-server redis-cli",
              "redis-benchmark"]
     for workers in "1", "4":
-        kv = Server("--workers", workers)
+        kv = Kv("--workers", workers)
         redis = Redis() if shutil.which("redis-server") else None
         for name, tool, test in zip(names, tools, (
                 lambda: same_bytes(kv, redis), lambda: same_globs(kv, redis),
@@ -721,7 +692,8 @@ def main():
              "built")
 
 
-if PROGRAM in os.environ.get("APPS", "").split():
-    main()
+why = missing(PROGRAM)
+if why:
+    skip("kv", why)
 else:
-    skip("kv", "it is not among the programs that were built")
+    main()

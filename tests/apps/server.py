@@ -33,8 +33,8 @@ class Server:
             env=dict(os.environ, WEFT_WORKERS=str(workers)))
         self.err = []
         self.out = [self.p.stdout.readline()]
-        found = re.search(r"listening on tcp:127\.0\.0\.1:(\d+)$",
-                          self.out[0].strip())
+        found = re.match(r"%s: listening on tcp:127\.0\.0\.1:(\d+)$" %
+                         os.path.basename(program), self.out[0].strip())
         if not found:
             self.p.kill()
             raise RuntimeError(self.out[0] + self.p.communicate()[1])
@@ -50,9 +50,14 @@ class Server:
         for line in stream:
             lines.append(line)
 
-    def stop(self):
+    def stop(self, silent=True):
         """SIGTERM; what is wrong with how it ended."""
         self.p.send_signal(signal.SIGTERM)
+        return self.end(silent)
+
+    def end(self, silent=True):
+        """What is wrong with how it ends; it was told to.  silent: it is
+        wrong to have written anything to stderr."""
         for limit in ([10, LIMIT] if AGAIN else [LIMIT]):
             try:
                 self.p.wait(limit)
@@ -61,8 +66,9 @@ class Server:
                 self.p.send_signal(signal.SIGTERM)
         else:
             self.p.kill()
+            self.p.wait()
             return ["it does not end"] + self.out + self.err
         for t in self.readers:
             t.join()
-        return [] if self.p.returncode == 0 and not self.err else \
+        return [] if self.p.returncode == 0 and not (silent and self.err) else \
             ["exit status %d" % self.p.returncode] + self.err
