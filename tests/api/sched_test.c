@@ -258,12 +258,13 @@ TEST(talking_pairs_and_spinners_starve_nobody)
 		chan_unref(pong);
 		chan_unref(flow);
 		ck_assert_uint_gt(victim_runs, 20);
-		/* The machine itself may stop us for some milliseconds. */
-		test_between(victim_worst, 0, CO_MS(100) * slow);
+		/* The machine itself may stop us for a while.  Who is starved
+		   is late nearly always. */
+		test_between(victim_worst, 0, CO_MS(500) * slow);
 		ck_assert_int_gt(late_n, 5);
 		ck_assert_int_gt(fd_n, 5);
-		test_between(late_over, 0, late_n / 50 + 2 * slow);
-		test_between(fd_over, 0, fd_n / 50 + 2 * slow);
+		test_between(late_over, 0, late_n / 8 + 2 * slow);
+		test_between(fd_over, 0, fd_n / 8 + 2 * slow);
 	}
 }
 
