@@ -265,8 +265,9 @@ worker(void *arg)
 			code = follow(p, &a);
 			free(a.body);
 		}
+		/* The deadline of all may be seen by the parser first. */
 		if (code < 0 && co_cancelled())
-			return code;
+			return code == -ETIME ? -ETIMEDOUT : code;
 		tell(p, &a, code);
 		finish_one();
 	}
