@@ -265,9 +265,9 @@ worker(void *arg)
 			code = follow(p, &a);
 			free(a.body);
 		}
-		/* The deadline of all may be seen by the parser first. */
+		/* It is why the scope has ended, not what became of the page. */
 		if (code < 0 && co_cancelled())
-			return code == -ETIME ? -ETIMEDOUT : code;
+			return co_sleep(0);
 		tell(p, &a, code);
 		finish_one();
 	}
