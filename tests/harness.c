@@ -33,29 +33,6 @@
 #define RUNNING_ON_VALGRIND	0
 #endif
 
-#if defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-#if defined __has_feature
-#if __has_feature(thread_sanitizer)
-#define SANITIZED_THREADS 1
-#endif
-#endif
-#ifdef __SANITIZE_THREAD__
-#define SANITIZED_THREADS 1
-#endif
-#ifndef SANITIZED_THREADS
-#define SANITIZED_THREADS 0
-#endif
-
 enum {
 	DEFAULT_SECONDS = 60,
 	GRACE = 3,		/* s for a dump of what hangs; a guess */
@@ -147,7 +124,7 @@ test_long(void)
 int
 test_slow(void)
 {
-	int least = SANITIZED || RUNNING_ON_VALGRIND ? 10 : 1;
+	int least = TEST_SANITIZED || RUNNING_ON_VALGRIND ? 10 : 1;
 	int told = (int)env_number("WEFT_TEST_SLOW", 1);
 
 	return told > least ? told : least;
@@ -343,7 +320,7 @@ wake_sanitizer(void)
 {
 	pthread_t thread;
 
-	if (SANITIZED_THREADS &&
+	if (TEST_TSAN &&
 	    pthread_create(&thread, NULL, return_at_once, NULL) == 0)
 		pthread_join(thread, NULL);
 }

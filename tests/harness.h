@@ -105,6 +105,29 @@ test_below(uint64_t *state, uint64_t n)
 	return test_random(state) % n;
 }
 
+/* 1 where the test was built with AddressSanitizer, ThreadSanitizer. */
+#if defined __SANITIZE_ADDRESS__
+#define TEST_ASAN	1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer)
+#define TEST_ASAN	1
+#endif
+#endif
+#ifndef TEST_ASAN
+#define TEST_ASAN	0
+#endif
+#if defined __SANITIZE_THREAD__
+#define TEST_TSAN	1
+#elif defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define TEST_TSAN	1
+#endif
+#endif
+#ifndef TEST_TSAN
+#define TEST_TSAN	0
+#endif
+#define TEST_SANITIZED	(TEST_ASAN || TEST_TSAN)
+
 bool test_long(void);		/* WEFT_LONG=1 */
 
 /* How much slower than usual: 1, or 10 under sanitizers, valgrind, qemu. */

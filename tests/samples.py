@@ -13,10 +13,8 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "lint"))
-from tap import SRC, check, skip
+from tap import LIMIT, SRC, check, skip, wrapper
 
-seconds = 60 * int(os.environ.get("WEFT_TEST_SLOW") or 1)
-wrapper = os.environ.get("TEST_WRAPPER", "").split()
 samples = os.environ.get("SAMPLES", "").split()
 
 
@@ -40,7 +38,7 @@ def problems(sample):
     with open(given if os.path.exists(given) else os.devnull, "rb") as stdin:
         try:
             p = subprocess.run(wrapper + ["./" + sample], stdin=stdin,
-                               stdout=subprocess.PIPE, timeout=seconds,
+                               stdout=subprocess.PIPE, timeout=LIMIT,
                                stderr=subprocess.PIPE)
         except subprocess.TimeoutExpired as e:
             return ["it hangs", (e.output or b"").decode(errors="replace")]

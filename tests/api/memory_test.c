@@ -16,18 +16,6 @@
 #include <weft/scope.h>
 #include <weft/sync.h>
 
-#if defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 #define load(p)		__atomic_load_n((p), __ATOMIC_SEQ_CST)
 #define add(p, n)	__atomic_add_fetch((p), (n), __ATOMIC_SEQ_CST)
 
@@ -115,7 +103,7 @@ TEST(each_of_very_many_costs_a_page_and_little_more, .seconds = 120)
 
 	if (test_emulated())
 		test_skip("memory is the emulator's too");
-	if (SANITIZED)
+	if (TEST_SANITIZED)
 		test_skip("a sanitizer's shadow counts too");
 	test_result(test_run(2, park_many, &(struct many){ .n = 100 }), 0);
 	before = status_of("VmRSS");
@@ -146,7 +134,7 @@ rounds_of_many(void *arg)
 	}
 	/* The same memory again, but for what each worker keeps at hand. */
 	more = (int64_t)(1 + (intptr_t)arg) << 20;
-	return SANITIZED || now - first < first / 10 + more ? 0 : 1;
+	return TEST_SANITIZED || now - first < first / 10 + more ? 0 : 1;
 }
 
 TEST(memory_is_used_again)
@@ -175,7 +163,7 @@ TEST(runtimes_leave_nothing_behind)
 		}
 		test_result(test_run(i % 4 + 1, park_many, &m), 0);
 	}
-	if (SANITIZED)
+	if (TEST_SANITIZED)
 		return;
 	ck_assert_int_le(maps(), map + 4);
 	ck_assert_int_le(status_of("VmRSS"), rss + (4 << 20));
@@ -243,7 +231,7 @@ long_waits(void *arg)
 	}
 	test_result(s.status, 0);
 	ck_assert_int_eq(m.ended, m.n);
-	return SANITIZED || each <= EACH ? 0 : 1;
+	return TEST_SANITIZED || each <= EACH ? 0 : 1;
 }
 
 /* goals: after an excursion of 64 KiB at most 8 KiB within seconds. */
@@ -325,7 +313,7 @@ TEST(without_address_space_spawn_says_so_and_the_runtime_goes_on)
 	struct test_child c;
 	size_t i;
 
-	if (SANITIZED)
+	if (TEST_SANITIZED)
 		test_skip("a sanitizer needs terabytes");
 	for (i = 0; i < 2; i++) {
 		c = test_child(limited_child, &sizes[i]);
@@ -358,7 +346,7 @@ TEST(out_of_memory_maps_spawn_says_so_or_goes_on_unguarded)
 	struct test_child c;
 	int i;
 
-	if (SANITIZED)
+	if (TEST_SANITIZED)
 		test_skip("a sanitizer has maps of its own");
 	for (i = 0; i < (test_long() ? 2 : 1); i++) {
 		c = test_child(mprotect_child, &flags[i]);
@@ -493,7 +481,7 @@ backtraces(void *arg)
 
 TEST(a_backtrace_ends_where_the_coroutine_began)
 {
-	if (SANITIZED)
+	if (TEST_SANITIZED)
 		test_skip("its interceptor unwinds in its own way");
 	backtrace((void *[2]){ NULL }, 1);	/* loads libgcc */
 	FOR_WORKERS(w)

@@ -13,18 +13,6 @@
 #include <weft/inspect.h>
 #include <weft/scope.h>
 
-#if defined __has_feature
-#if __has_feature(address_sanitizer)
-#define ASAN 1
-#endif
-#endif
-#if defined __SANITIZE_ADDRESS__
-#define ASAN 1
-#endif
-#ifndef ASAN
-#define ASAN 0
-#endif
-
 /* How a coroutine is made that overflows. */
 struct victim {
 	int workers;
@@ -143,7 +131,7 @@ expect_overflow(struct victim v)
 	c = test_child(run_victim, &v);
 	test_has(c.err, "stack overflow in coroutine ");
 	ck_assert_msg(strncmp(c.err, "stack overflow in coroutine ", 28) == 0 ||
-	    ASAN, "something came before: %s", c.err);
+	    TEST_ASAN, "something came before: %s", c.err);
 	if (v.name)
 		test_has(c.err, v.name);
 	snprintf(part, sizeof part, "%zu", size);

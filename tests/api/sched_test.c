@@ -233,38 +233,51 @@ crowd(void *arg)
 	return 0;
 }
 
+static void
+run_crowd(int workers)
+{
+	pthread_t t;
+
+	set(0);
+	victim_runs = 0;
+	victim_worst = late_worst = fd_worst = 0;
+	late_over = late_n = fd_over = fd_n = 0;
+	ping = chan_new(int, 0);
+	pong = chan_new(int, 0);
+	flow = chan_new(int, 4);
+	ck_assert_int_eq(pipe(victim_pipe), 0);
+	ck_assert_int_eq(pthread_create(&t, NULL, feed_pipe, NULL), 0);
+	test_result(test_run(workers, crowd, NULL), 0);
+	pthread_join(t, NULL);
+	co_close(victim_pipe[0]);
+	chan_unref(ping);
+	chan_unref(pong);
+	chan_unref(flow);
+}
+
+/* Who is starved is so each time; the machine itself stops us now and then. */
 TEST(talking_pairs_and_spinners_starve_nobody)
 {
-	int slow = test_slow();
-	pthread_t t;
+	int slow = test_slow(), i;
+	bool served;
 
 	crowd_ms = test_long() ? 5000 : 200;
 	FOR_WORKERS(w) {
 		if (w > 2)
 			break;
-		set(0);
-		victim_runs = 0;
-		victim_worst = late_worst = fd_worst = 0;
-		late_over = late_n = fd_over = fd_n = 0;
-		ping = chan_new(int, 0);
-		pong = chan_new(int, 0);
-		flow = chan_new(int, 4);
-		ck_assert_int_eq(pipe(victim_pipe), 0);
-		ck_assert_int_eq(pthread_create(&t, NULL, feed_pipe, NULL), 0);
-		test_result(test_run(w, crowd, NULL), 0);
-		pthread_join(t, NULL);
-		co_close(victim_pipe[0]);
-		chan_unref(ping);
-		chan_unref(pong);
-		chan_unref(flow);
-		ck_assert_uint_gt(victim_runs, 20);
-		/* The machine itself may stop us for a while.  Who is starved
-		   is late nearly always. */
-		test_between(victim_worst, 0, CO_MS(500) * slow);
-		ck_assert_int_gt(late_n, 5);
-		ck_assert_int_gt(fd_n, 5);
-		test_between(late_over, 0, late_n / 8 + 2 * slow);
-		test_between(fd_over, 0, fd_n / 8 + 2 * slow);
+		served = false;
+		for (i = 0; i < 5 && !served; i++) {
+			run_crowd(w);
+			served = victim_runs > 20 && late_n > 5 && fd_n > 5 &&
+			    victim_worst <= CO_MS(100) * slow &&
+			    late_over <= late_n / 50 + 2 * slow &&
+			    fd_over <= fd_n / 50 + 2 * slow;
+		}
+		ck_assert_msg(served, "runs: %llu, within %lld ns; timers: %d, "
+		    "%d late, %lld ns; reads: %d, %d late, %lld ns",
+		    (unsigned long long)victim_runs, (long long)victim_worst,
+		    late_n, late_over, (long long)late_worst,
+		    fd_n, fd_over, (long long)fd_worst);
 	}
 }
 
@@ -783,8 +796,7 @@ processor_time(co_time while_asleep, int64_t *ret_switches)
 
 /* The first idle moments go into giving memory back, and now and then the
    machine is slow: any second in which nothing is done will do.  0.1 % of the
-   time, and the steps to deep sleep: how many these are is what matters, each
-   costs what it costs on this machine, and more under chaos. */
+   time, and the steps to deep sleep. */
 static int
 idle_for(void *arg)
 {
@@ -800,7 +812,7 @@ idle_for(void *arg)
 			test_result(co_spawn(park, &e), 0);
 		for (i = 0; i < 20 && !idle; i++) {
 			cpu = processor_time(time, &switches);
-			idle = cpu <= time / 1000 + CO_MS(12) &&
+			idle = cpu <= time / 1000 + CO_MS(3) &&
 			    switches <= 5 * (time / CO_SEC(1)) + 40;
 		}
 		co_event_set(&e);
@@ -816,6 +828,7 @@ TEST(an_idle_runtime_uses_no_processor)
 
 	if (test_slow() > 1)
 		test_skip("sanitizers have threads that wake");
+	setenv("WEFT_CHAOS", "0", 1);	/* what it does is no idling */
 	FOR_WORKERS(w)
 		if (w == 1 || w == 4)
 			test_result(test_run(w, idle_for, &time), 0);

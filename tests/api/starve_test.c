@@ -24,17 +24,6 @@
 #include <weft/scope.h>
 #include <weft/sync.h>
 
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#elif defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 enum kind { MEMORY, MAPS, THREADS, STACKS, KINDS };
 
 static int armed[KINDS];	/* [atomic] calls until one fails; 0: none */
@@ -42,7 +31,7 @@ static int injected;		/* [atomic] */
 static int64_t held;		/* [atomic] blocks that the library has */
 static int64_t mapped;		/* [atomic] bytes */
 
-#if !SANITIZED
+#if !TEST_SANITIZED
 
 extern char __executable_start, etext;
 
@@ -332,7 +321,7 @@ sweep(enum kind k)
 	size_t w;
 	int n;
 
-	if (SANITIZED)
+	if (TEST_SANITIZED)
 		test_skip("the sanitizer has allocators of its own");
 	for (w = 0; w < sizeof workers / sizeof *workers; w++) {
 		/* What a process makes once, and keeps. */
@@ -384,7 +373,7 @@ TEST(the_first_use_of_all_may_fail_and_be_tried_again)
 {
 	intptr_t n;
 
-	if (SANITIZED)
+	if (TEST_SANITIZED)
 		test_skip("the sanitizer has allocators of its own");
 	for (n = 0; n < 40; n++) {
 		struct test_child c = test_child(first_call, (void *)n);
@@ -409,7 +398,7 @@ TEST(without_descriptors_it_does_not_begin)
 	int fds = test_fds(), workers, extra, code, refused, lowest = dup(0);
 
 	close(lowest);
-	if (SANITIZED)
+	if (TEST_SANITIZED)
 		test_skip("the sanitizer's own questions need descriptors");
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
 	for (workers = 1; workers <= 3; workers++) {
@@ -484,7 +473,7 @@ TEST(little_address_space_is_reported)
 {
 	intptr_t mb;
 
-	if (SANITIZED)
+	if (TEST_SANITIZED)
 		test_skip("sanitizers need the address space");
 	for (mb = 8; mb <= 4096; mb = mb * 3 / 2) {
 		struct test_child c = test_child(in_little_memory,

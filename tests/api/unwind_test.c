@@ -13,18 +13,6 @@
 #include <weft/io.h>
 #include <weft/scope.h>
 
-#if defined __has_feature
-#if __has_feature(thread_sanitizer)
-#define TSAN	true
-#endif
-#endif
-#if defined __SANITIZE_THREAD__
-#define TSAN	true
-#endif
-#ifndef TSAN
-#define TSAN	false
-#endif
-
 #define TOLD	"weft: bug: a coroutine or a job ended its thread"
 
 /* --- longjmp within a coroutine -------------------------------------------- */
@@ -149,27 +137,34 @@ run_to_the_end(void *arg)
 	return 0;
 }
 
+/* What the process said. */
+static const char *
+dies_of_it(int (*fn)(void *), void *arg)
+{
+	struct test_child c = test_child(fn, arg);
+
+	ck_assert_int_eq(c.signal, SIGABRT);
+	test_has(c.err, TOLD);
+	return c.err;
+}
+
 static void
 is_told(void (*end)(void))
 {
 	FOR_WORKERS(w) {
 		struct end e = { end, w, false };
-		struct test_child c = test_child(run_to_the_end, &e);
 
-		ck_assert_int_eq(c.signal, SIGABRT);
-		test_has(c.err, TOLD);
-		test_has(c.err, "in coroutine 2 \"the last\"");
+		test_has(dies_of_it(run_to_the_end, &e),
+		    "in coroutine 2 \"the last\"");
 		e.first = true;
-		c = test_child(run_to_the_end, &e);
-		ck_assert_int_eq(c.signal, SIGABRT);
-		test_has(c.err, TOLD);
-		test_has(c.err, "in coroutine 1 \"the last\"");
+		test_has(dies_of_it(run_to_the_end, &e),
+		    "in coroutine 1 \"the last\"");
 	}
 }
 
 TEST(a_coroutine_that_ends_its_thread_is_named)
 {
-	if (TSAN)
+	if (TEST_TSAN)
 		test_skip("ThreadSanitizer dies itself of pthread_exit there");
 	is_told(end_by_exit);
 }
@@ -201,13 +196,8 @@ run_job_to_the_end(void *arg)
 
 TEST(a_job_that_ends_its_thread_is_told)
 {
-	FOR_WORKERS(w) {
-		struct test_child c = test_child(run_job_to_the_end,
-		    (void *)(intptr_t)w);
-
-		ck_assert_int_eq(c.signal, SIGABRT);
-		test_has(c.err, TOLD);
-	}
+	FOR_WORKERS(w)
+		dies_of_it(run_job_to_the_end, (void *)(intptr_t)w);
 }
 
 static int
@@ -228,11 +218,6 @@ cancel_a_worker(void *arg)
 /* The cancellation is met where nobody runs: in the calls of the worker. */
 TEST(a_worker_that_is_cancelled_as_it_idles_says_so)
 {
-	FOR_WORKERS(w) {
-		struct test_child c = test_child(cancel_a_worker,
-		    (void *)(intptr_t)w);
-
-		ck_assert_int_eq(c.signal, SIGABRT);
-		test_has(c.err, TOLD);
-	}
+	FOR_WORKERS(w)
+		dies_of_it(cancel_a_worker, (void *)(intptr_t)w);
 }

@@ -13,8 +13,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
-from server import LIMIT, Server, missing, wrapper
-from tap import check, skip
+from server import Server, missing
+from tap import LIMIT, check, skip, wrapper
 
 PROGRAM = "samples/apps/chat"
 

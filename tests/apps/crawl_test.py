@@ -15,8 +15,8 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
-from server import LIMIT, SLOW, missing, wrapper
-from tap import check, skip
+from server import missing
+from tap import LIMIT, SLOW, check, skip, wrapper
 
 PROGRAM = "samples/apps/crawl"
 HUGE = 256 << 20			# bytes; more than memory() allows

@@ -17,8 +17,8 @@ import types
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
-from server import LIMIT, SLOW, Server, missing, wrapper
-from tap import check, skip
+from server import Server, missing
+from tap import LIMIT, SLOW, check, skip, wrapper
 
 PROGRAM = "samples/apps/gateway"
 os.environ["PATH"] += ":/usr/sbin:/sbin"

@@ -19,16 +19,14 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lint"))
-from tap import check, skip
+from tap import SLOW, check, skip, wrapper
 
 PROGRAM = "samples/apps/httpd"
-slow = int(os.environ.get("WEFT_TEST_SLOW") or 1)
-wrapper = os.environ.get("TEST_WRAPPER", "").split()
 if PROGRAM not in os.environ.get("APPS", "").split():
     skip("httpd", "it is not built: no http_parser")
     sys.exit()
 
-PATIENCE = 10 * slow            # a watchdog, never what is measured
+PATIENCE = 10 * SLOW            # a watchdog, never what is measured
 
 top = tempfile.mkdtemp(prefix="httpd-")
 root = os.path.join(top, "root")
@@ -334,7 +332,7 @@ check("If-None-Match, If-Modified-Since", conditions())
 def functions():
     c, wrong = Client(server), []
     now = json.loads(c.get("/api/time")[2])
-    if abs(now["unix"] - time.time()) > 60 * slow:
+    if abs(now["unix"] - time.time()) > 60 * SLOW:
         wrong.append(str(now))
     stats = json.loads(c.get("/api/stats")[2])
     wrong += same(stats["workers"], 2, "workers")

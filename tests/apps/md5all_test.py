@@ -15,17 +15,15 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "lint"))
-from tap import check, skip
+from tap import SLOW, check, skip, wrapper
 
 PROGRAM = "samples/apps/md5all"
-slow = int(os.environ.get("WEFT_TEST_SLOW") or 1)
-wrapper = os.environ.get("TEST_WRAPPER", "").split()
 if PROGRAM not in os.environ.get("APPS", "").split():
     skip("md5all", "it is not built: no libcrypto")
     sys.exit()
 
 # Where everything takes its time a part of the tree has to do.
-BIG = "/usr/include" if slow == 1 and not wrapper else "/usr/include/linux"
+BIG = "/usr/include" if SLOW == 1 and not wrapper else "/usr/include/linux"
 SMALL = "/usr/include/linux" + ("/netfilter" if wrapper else "")
 ENV = dict(os.environ, LC_ALL="C")
 
@@ -33,7 +31,7 @@ ENV = dict(os.environ, LC_ALL="C")
 def md5all(*args, **more):
     return subprocess.run(wrapper + ["./" + PROGRAM, *args], env=ENV,
                           stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                          timeout=120 * slow,
+                          timeout=120 * SLOW,
                           **{"stdout": subprocess.PIPE, **more})
 
 
@@ -238,7 +236,7 @@ def killed(sig):
         time.sleep(0.01)
     p.send_signal(sig)
     try:
-        out, err = p.communicate(timeout=60 * slow)
+        out, err = p.communicate(timeout=60 * SLOW)
     except subprocess.TimeoutExpired:
         p.kill()
         return ["it goes on: %r" % (p.communicate(),)]

@@ -15,8 +15,8 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
-from server import LIMIT, SLOW, Server, missing, wrapper
-from tap import check, skip
+from server import Server, missing
+from tap import LIMIT, SLOW, check, skip, wrapper
 
 PROGRAM = "samples/apps/proxy"
 BULK = os.urandom(1 << 20) * (20 if SLOW == 1 else 4)

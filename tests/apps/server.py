@@ -9,10 +9,8 @@ import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lint"))
+from tap import LIMIT, wrapper
 
-SLOW = int(os.environ.get("WEFT_TEST_SLOW") or 1)
-LIMIT = 60 * SLOW			# a watchdog: nothing takes as long
-wrapper = os.environ.get("TEST_WRAPPER", "").split()
 # ThreadSanitizer may keep a signal for a coroutine's next call of libc: there,
 # and nowhere else, it is sent again.
 AGAIN = "-fsanitize=thread" in os.environ.get("WEFT_BUILD_CFLAGS", "")

@@ -13,6 +13,9 @@ import traceback
 
 SRC = os.environ.get("srcdir") or os.path.normpath(
     os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+SLOW = int(os.environ.get("WEFT_TEST_SLOW") or 1)
+LIMIT = 60 * SLOW			# s, a watchdog: nothing takes as long
+wrapper = os.environ.get("TEST_WRAPPER", "").split()
 _number = 0
 
 
@@ -79,9 +82,12 @@ def compilers(*names):
 
 
 def run(command, **more):
-    """(exit status, what it wrote)"""
-    p = subprocess.run(command, stdout=subprocess.PIPE, text=True,
-                       stderr=subprocess.STDOUT, errors="replace", **more)
+    """(exit status, what it wrote); after a timeout the status is None."""
+    try:
+        p = subprocess.run(command, stdout=subprocess.PIPE, text=True,
+                           stderr=subprocess.STDOUT, errors="replace", **more)
+    except subprocess.TimeoutExpired as e:
+        return None, "it hangs\n" + (e.output or b"").decode(errors="replace")
     return p.returncode, p.stdout
 
 

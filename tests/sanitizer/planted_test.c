@@ -12,27 +12,6 @@
 #include <weft/scope.h>
 #include <weft/sync.h>
 
-#if defined __has_feature
-#if __has_feature(address_sanitizer)
-#define ASAN 1
-#endif
-#if __has_feature(thread_sanitizer)
-#define TSAN 1
-#endif
-#endif
-#if defined __SANITIZE_ADDRESS__
-#define ASAN 1
-#endif
-#if defined __SANITIZE_THREAD__
-#define TSAN 1
-#endif
-#ifndef ASAN
-#define ASAN 0
-#endif
-#ifndef TSAN
-#define TSAN 0
-#endif
-
 /* What the sanitizers read before main: for this program only. */
 const char *__asan_default_options(void);
 const char *__tsan_default_options(void);
@@ -267,7 +246,7 @@ leak_bug(void *arg)
 
 TEST(a_use_after_free_in_a_coroutine_is_reported)
 {
-	only_with(ASAN, "needs AddressSanitizer");
+	only_with(TEST_ASAN, "needs AddressSanitizer");
 	FOR_WORKERS(w) {
 		expect(heap_bug, w, "heap-use-after-free");
 		expect(heap_clean, w, NULL);
@@ -276,7 +255,7 @@ TEST(a_use_after_free_in_a_coroutine_is_reported)
 
 TEST(a_use_after_return_across_a_switch_is_reported)
 {
-	only_with(ASAN, "needs AddressSanitizer");
+	only_with(TEST_ASAN, "needs AddressSanitizer");
 	expect(return_bug, 1, "stack-use-after-return");
 	FOR_WORKERS(w)
 		expect(return_clean, w, NULL);
@@ -284,7 +263,7 @@ TEST(a_use_after_return_across_a_switch_is_reported)
 
 TEST(an_overrun_on_a_coroutines_stack_is_reported)
 {
-	only_with(ASAN, "needs AddressSanitizer");
+	only_with(TEST_ASAN, "needs AddressSanitizer");
 	FOR_WORKERS(w)
 		expect(overrun_bug, w, "stack-buffer-overflow");
 }
@@ -303,7 +282,7 @@ TEST(a_leak_of_a_coroutine_is_reported)
 	struct plant p = { leak_bug, 2 };
 	struct test_child c;
 
-	only_with(ASAN, "needs LeakSanitizer");
+	only_with(TEST_ASAN, "needs LeakSanitizer");
 	c = test_child(leak_child, &p);
 	test_has(c.err, "1234 byte(s)");
 	p.fn = heap_clean;
@@ -352,7 +331,7 @@ two_workers(void *arg)
 
 TEST(a_race_between_two_workers_is_reported)
 {
-	only_with(TSAN, "needs ThreadSanitizer");
+	only_with(TEST_TSAN, "needs ThreadSanitizer");
 	expect(two_workers, 2, "data race");
 	expect(two_workers, 4, "data race");
 }
@@ -447,7 +426,7 @@ clean(void *arg)
 
 TEST(what_is_ordered_is_not_reported)
 {
-	only_with(ASAN || TSAN, "needs a sanitizer");
+	only_with(TEST_ASAN || TEST_TSAN, "needs a sanitizer");
 	FOR_WORKERS(w)
 		expect(clean, w, NULL);
 }

@@ -143,16 +143,6 @@ struct op {
 #define start(fn, ...) \
 	series_start(run_##fn, (struct op){ __VA_ARGS__ })
 
-static int
-run_op(struct op *o, int (*fn)(struct op *))
-{
-	int code = fn(o);
-
-	/* They all end so, and nothing else ends them. */
-	test_result(code, -ECANCELED);
-	return 0;
-}
-
 struct begun {
 	struct op op;
 	int (*fn)(struct op *);
@@ -161,7 +151,9 @@ struct begun {
 static int
 begin(struct begun *b)
 {
-	return run_op(&b->op, b->fn);
+	/* They all end so, and nothing else ends them. */
+	test_result(b->fn(&b->op), -ECANCELED);
+	return 0;
 }
 
 static struct series *
@@ -197,18 +189,6 @@ run_repeat(struct op *o)
 }
 
 static int
-run_copy(struct op *o)
-{
-	struct rat v;
-	int code;
-
-	while ((code = wanted(o->z)) == 0 && (code = get(o->a, &v)) == 0 &&
-	    (code = chan_send(o->z->data, v)) == 0)
-		continue;
-	return code;
-}
-
-static int
 run_scale(struct op *o)
 {
 	struct rat v;
@@ -218,6 +198,13 @@ run_scale(struct op *o)
 	    (code = chan_send(o->z->data, rat_mul(o->c, v))) == 0)
 		continue;
 	return code;
+}
+
+static int
+run_copy(struct op *o)
+{
+	o->c = rat(1, 1);
+	return run_scale(o);
 }
 
 static int

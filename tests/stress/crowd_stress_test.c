@@ -15,12 +15,14 @@
 
 #include <weft.h>
 
+enum { AT = 128 };		/* bytes of an address: sun_path, and its kind */
+
 /* --- ten thousand connections ---------------------------------------------- */
 
 /* The server is this process and the clients are another one: each has a
    descriptor of every connection. */
 struct crowd {
-	char at[64];
+	char at[AT];
 	int n;			/* connections */
 	int rounds;		/* messages of each */
 	int listener;
@@ -33,9 +35,15 @@ struct message {
 	uint32_t from, round;
 };
 
+struct guest {
+	struct crowd *crowd;
+	int fd;
+};
+
 static int
-echo_one(int *arg, struct crowd *c)
+serve_guest(struct guest *g)
 {
+	struct crowd *c = g->crowd;
 	struct message m;
 	int now = __atomic_add_fetch(&c->open, 1, __ATOMIC_ACQ_REL);
 	int most = __atomic_load_n(&c->most, __ATOMIC_RELAXED);
@@ -44,13 +52,13 @@ echo_one(int *arg, struct crowd *c)
 	while (now > most && !__atomic_compare_exchange_n(&c->most, &most, now,
 	    false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		continue;
-	while ((n = co_read_full(*arg, &m, sizeof m)) == sizeof m) {
-		test_result(co_write_full(*arg, &m, sizeof m), sizeof m);
+	while ((n = co_read_full(g->fd, &m, sizeof m)) == sizeof m) {
+		test_result(co_write_full(g->fd, &m, sizeof m), sizeof m);
 		__atomic_add_fetch(&c->echoed, 1, __ATOMIC_RELAXED);
 	}
 	test_result(n, 0);
 	__atomic_sub_fetch(&c->open, 1, __ATOMIC_ACQ_REL);
-	return co_close(*arg);
+	return co_close(g->fd);
 }
 
 /* The kernel's queue of a socket of this kind may be full, and nothing tells
@@ -63,17 +71,6 @@ dial_again(const char *at)
 	while ((fd = co_dial(at)) == -EAGAIN)
 		test_result(co_sleep(CO_MS(1)), 0);
 	return fd;
-}
-
-struct guest {
-	struct crowd *crowd;
-	int fd;
-};
-
-static int
-serve_guest(struct guest *g)
-{
-	return echo_one(&g->fd, g->crowd);
 }
 
 static int
@@ -147,21 +144,23 @@ start_clients(struct crowd *c, int workers)
 	_exit(test_run(workers, come_all, c) == 0 ? 0 : 1);
 }
 
-/* No address of the network: of these it would use up too many. */
-static void
-open_listener(struct crowd *c)
+/* Its descriptor; where it is in `at`, for co_dial.  No address of the network:
+   of these it would use up too many.  No co_listen: a child of a process that
+   has used weft may not use it. */
+static int
+open_listener(char at[AT])
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int n = snprintf(a.sun_path + 1, sizeof a.sun_path - 1, "weft-crowd-%d",
-	    (int)getpid());
+	    (int)getpid()), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(c->at, sizeof c->at, "unix:@weft-crowd-%d", (int)getpid());
-	c->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(c->listener, 0);
-	ck_assert_int_eq(bind(c->listener, (struct sockaddr *)&a,
+	snprintf(at, AT, "unix:@%s", a.sun_path + 1);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&a,
 	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
 	    (size_t)n)), 0);
-	ck_assert_int_eq(listen(c->listener, 4096), 0);
+	ck_assert_int_eq(listen(fd, 4096), 0);
+	return fd;
 }
 
 /* Each needs one of the limit, and something is left for other things. */
@@ -189,7 +188,7 @@ serve_and_count(void *arg)
 	int status = -1;
 	pid_t pid;
 
-	open_listener(&c);
+	c.listener = open_listener(c.at);
 	pid = start_clients(&c, p->workers);
 	test_result(test_run(p->workers, serve_crowd, &c), 0);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -234,7 +233,7 @@ struct loris {
 	int slow, good;		/* clients */
 	int requests;		/* of each good one */
 	int listener;
-	char at[64];
+	char at[AT];
 	int cut, answered;	/* [atomic] by the server */
 	int was_cut, served;	/* [atomic] so the clients saw it */
 	int slow_there;		/* [atomic] */
@@ -387,7 +386,6 @@ TEST(who_dawdles_is_cut_off_and_others_are_served, .seconds = 300)
 
 	ck_assert_int_gt(n, good);
 	FOR_WORKERS(w) {
-		struct crowd c;
 		struct loris l = {
 			.deadline = test_long() ? CO_SEC(5) :
 			    CO_MS(500) * test_slow(),
@@ -398,9 +396,7 @@ TEST(who_dawdles_is_cut_off_and_others_are_served, .seconds = 300)
 
 		if (w != 1 && w != 4 && !test_long())
 			continue;
-		open_listener(&c);
-		l.listener = c.listener;
-		memcpy(l.at, c.at, sizeof l.at);
+		l.listener = open_listener(l.at);
 		test_result(test_run(w, loris_main, &l), 0);
 		ck_assert_int_eq(l.was_cut, l.slow);
 		ck_assert_int_ge(l.cut, l.slow);

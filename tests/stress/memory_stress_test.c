@@ -20,18 +20,6 @@
 #include <weft/scope.h>
 #include <weft/sync.h>
 
-#if defined __has_feature
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
-
 #define load(p)		__atomic_load_n((p), __ATOMIC_SEQ_CST)
 #define add(p, n)	__atomic_add_fetch((p), (n), __ATOMIC_SEQ_CST)
 
@@ -58,7 +46,7 @@ fails(void)
 	return true;
 }
 
-#if !SANITIZED && defined __GLIBC__
+#if !TEST_SANITIZED && defined __GLIBC__
 
 void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);
@@ -385,7 +373,7 @@ churn(void *arg)
 		/* What each worker keeps at hand comes and goes: 64
 		   stacks of some 20 KiB. */
 		if (i > n * 2 / 3 && now > warm + (4 << 20) +
-		    ((int64_t)(intptr_t)arg << 21) && !SANITIZED)
+		    ((int64_t)(intptr_t)arg << 21) && !TEST_SANITIZED)
 			return 2;
 	}
 	return 0;
