@@ -217,7 +217,8 @@ all_wait(void *arg)
 		ck_assert_int_eq(co_spawn(do_once, NULL), 0);
 		/* The one that waits for a once must not be the first. */
 		free(dump_until(PARTS("sleep, since ")));
-		while (once.co__sync.co__n == 0)
+		while (__atomic_load_n(&once.co__sync.co__n,
+		    __ATOMIC_ACQUIRE) == 0)
 			co_yield();
 		for (i = 0; i < WAITERS; i++) {
 			snprintf(names[i], sizeof names[i], "waiter %d", i);
@@ -482,7 +483,8 @@ json_main(void *arg)
 	co_scope(s, .policy = CO_SUPERVISE) {
 		ck_assert_int_eq(co_fork(&slow, sleep_long, NULL), 0);
 		ck_assert_int_eq(co_spawn_with(&o, do_once, NULL), 0);
-		while (once.co__sync.co__n == 0)
+		while (__atomic_load_n(&once.co__sync.co__n,
+		    __ATOMIC_ACQUIRE) == 0)
 			co_yield();
 		for (i = 0; i < WAITERS; i++) {
 			snprintf(names[i], sizeof names[i], "waiter %d", i);

@@ -13,6 +13,14 @@
 #include <weft/io.h>
 #include <weft/scope.h>
 
+/* Of frames that were left otherwise than by return it says that they were
+   overrun. */
+#if defined __clang__
+#define GCC_ASAN	0
+#else
+#define GCC_ASAN	TEST_ASAN
+#endif
+
 #define TOLD	"weft: bug: a coroutine or a job ended its thread"
 
 /* --- longjmp within a coroutine -------------------------------------------- */
@@ -110,8 +118,11 @@ static int
 end_thread(void *arg)
 {
 	struct end *e = arg;
+	char name[40];
 
-	co_set_name("the last");
+	snprintf(name, sizeof name, "number %llu",
+	    (unsigned long long)co_id());
+	co_set_name(name);
 	co_yield();
 	e->end();
 	return 0;
@@ -148,29 +159,41 @@ dies_of_it(int (*fn)(void *), void *arg)
 	return c.err;
 }
 
+/* The coroutine whose id and name stand there, as end_thread gave it. */
+static int
+named(const char *text)
+{
+	const char *at = strstr(text, "in coroutine ");
+	int id = 0, name = -1;
+
+	ck_assert_msg(at && sscanf(at, "in coroutine %d \"number %d\"", &id,
+	    &name) == 2 && id == name, "%s", text);
+	return id;
+}
+
 static void
 is_told(void (*end)(void))
 {
 	FOR_WORKERS(w) {
 		struct end e = { end, w, false };
 
-		test_has(dies_of_it(run_to_the_end, &e),
-		    "in coroutine 2 \"the last\"");
+		ck_assert_int_gt(named(dies_of_it(run_to_the_end, &e)), 1);
 		e.first = true;
-		test_has(dies_of_it(run_to_the_end, &e),
-		    "in coroutine 1 \"the last\"");
+		ck_assert_int_eq(named(dies_of_it(run_to_the_end, &e)), 1);
 	}
 }
 
 TEST(a_coroutine_that_ends_its_thread_is_named)
 {
-	if (TEST_TSAN)
-		test_skip("ThreadSanitizer dies itself of pthread_exit there");
+	if (TEST_TSAN || GCC_ASAN)
+		test_skip("the sanitizer dies itself of pthread_exit there");
 	is_told(end_by_exit);
 }
 
 TEST(a_coroutine_whose_thread_is_cancelled_is_named)
 {
+	if (GCC_ASAN)
+		test_skip("the sanitizer dies itself of the cancellation");
 	is_told(end_by_cancel);
 }
 
@@ -218,6 +241,8 @@ cancel_a_worker(void *arg)
 /* The cancellation is met where nobody runs: in the calls of the worker. */
 TEST(a_worker_that_is_cancelled_as_it_idles_says_so)
 {
+	if (GCC_ASAN)
+		test_skip("the sanitizer dies itself of the cancellation");
 	FOR_WORKERS(w)
 		dies_of_it(cancel_a_worker, (void *)(intptr_t)w);
 }

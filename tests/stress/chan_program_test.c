@@ -508,6 +508,7 @@ take_turn(struct turn *t)
 	ck_assert_int_eq(v, t->n);
 	test_result(chan_send(t->out, 1), 0);
 	chan_unref(t->in);
+	chan_unref(t->out);
 	return 0;
 }
 
