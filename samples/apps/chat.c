@@ -215,6 +215,8 @@ body(void *address)
 	if (fd < 0 || !room)
 		return fd < 0 ? fd : -ENOMEM;
 	co_address(fd, at, sizeof at);
+	/* The first use catches them: who reads this line may send one. */
+	co_select(co_on_signal(SIGTERM), co_on_signal(SIGINT), co_otherwise);
 	printf("chat: listening on %s\n", at);
 	fflush(stdout);
 	co_scope(s, .policy = CO_SUPERVISE) {

@@ -95,17 +95,28 @@ until_told(void *scope)
 	return 0;
 }
 
+static char address[128];	/* where it listens */
+
+/* Before anybody else has something to say. */
+static int
+announce(int fd)
+{
+	int code = co_address(fd, address, sizeof address);
+
+	if (code < 0)
+		return code;
+	/* The first use catches them: who reads this line may send one. */
+	co_select(co_on_signal(SIGTERM), co_on_signal(SIGINT), co_otherwise);
+	printf("gateway: listening on %s\n", address);
+	return 0;
+}
+
 /* Until the scope that it is in ends. */
 static int
 serve(int fd)
 {
-	char address[128] = "";
-	int i, peer, code;
+	int i, peer, code = 0;
 
-	code = co_address(fd, address, sizeof address);
-	if (code < 0)
-		return code;
-	printf("gateway: listening on %s\n", address);
 	for (i = 0; i < opt.devices && code >= 0; i++)
 		code = co_go(simulate, (struct device){ address, i });
 	while (code >= 0 && (peer = co_accept(fd, NULL, NULL)) >= 0)
@@ -170,7 +181,9 @@ run(int fd)
 	struct message left;
 	int code, published;
 
-	code = co_fork(&publishing, publisher, &broker);
+	code = announce(fd);
+	if (code == 0)
+		code = co_fork(&publishing, publisher, &broker);
 	if (code < 0)
 		return code;
 	code = take_readings(fd);

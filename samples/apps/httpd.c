@@ -168,6 +168,8 @@ listen_at(const char *address)
 		co_close(fd);
 		return fail(address, code);
 	}
+	/* The first use catches them: who reads this line may send one. */
+	co_select(co_on_signal(SIGTERM), co_on_signal(SIGINT), co_otherwise);
 	fprintf(stderr, "httpd: listening at %s\n", name);
 	return fd;
 }

@@ -122,6 +122,8 @@ serve(void *unused)
 		return fd;
 	}
 	co_address(fd, address, sizeof address);
+	/* The first use catches them: who reads this line may send one. */
+	co_select(co_on_signal(SIGTERM), co_on_signal(SIGINT), co_otherwise);
 	printf("kv: listening on %s\n", address);
 	fflush(stdout);
 	co_scope(s) {

@@ -150,6 +150,8 @@ serve(void *arg)
 	if (listener < 0)
 		return listener;
 	co_address(listener, address, sizeof address);
+	/* The first use catches them: who reads this line may send one. */
+	co_select(co_on_signal(SIGTERM), co_on_signal(SIGINT), co_otherwise);
 	printf("proxy: listening on %s\n", address);
 	co_scope(clients, .policy = CO_SUPERVISE) {
 		co_scope(accepting) {

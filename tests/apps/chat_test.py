@@ -234,6 +234,8 @@ def main():
         for test in talk, long_lines, vanishing, crowd, slow_reader:
             check("%s, workers: %s" % (test.__name__, workers), test(server))
         check("it ends on SIGTERM, workers: " + workers, server.stop())
+        check("... that comes as soon as it listens, workers: " + workers,
+              sum([chat(workers).stop() for _ in range(10)], []))
         for test in idle, the_end:
             check("%s, workers: %s" % (test.__name__, workers), test(workers))
     check("bad use is refused", bad_use())

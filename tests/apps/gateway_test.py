@@ -409,6 +409,8 @@ else:
                       broker_lost(broker, w))
                 check(name + "the broker is killed", broker_killed(broker, w))
                 check(name + "without a broker", no_broker(w))
+                check(name + "SIGTERM as soon as it listens", sum(
+                    [gateway(broker, w).stop() for _ in range(10)], []))
             check("simulated devices come and go",
                   simulated(broker, "1", 50, "0.5"))
             check("a thousand of them",

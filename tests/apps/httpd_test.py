@@ -637,6 +637,8 @@ c = Client(server)
 c.send(b"nonsense\r\n\r\n")
 c.rest()
 check("it ends", server.end())
+check("it ends if told so as soon as it listens",
+      sum([Server().end() for _ in range(10)], []))
 with open(server.log, encoding="ascii") as f:
     lines = f.read().splitlines()
 combined = re.compile(r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z]{2}/\d{4}:'

@@ -682,6 +682,8 @@ def main():
                      long_pipeline, together, expiry, messages):
             check("%s, workers: %s" % (test.__name__, workers), test(kv))
         check("it ends on SIGTERM, workers: " + workers, kv.stop()[0])
+        check("... that comes as soon as it listens, workers: " + workers,
+              sum([Kv("--workers", workers).stop()[0] for _ in range(10)], []))
         for test in slow_subscriber, limits, idle, under_load:
             check("%s, workers: %s" % (test.__name__, workers), test(workers))
     check("bad options are refused", bad_options())

@@ -214,6 +214,9 @@ def test(workers):
         curl(server, "-x", "socks5://PROXY", url), b"through\n"))
     idle.close()
     check(name + "SIGTERM ends it", server.stop())
+    check(name + "... that comes as soon as it listens", sum(
+        [Server(PROGRAM, "--listen", "tcp:127.0.0.1:0", workers=workers).stop()
+         for _ in range(10)], []))
 
     server = Server(PROGRAM, "--listen", "tcp:127.0.0.1:0", "--drain", "0.2",
                     workers=workers)
