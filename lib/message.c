@@ -20,6 +20,7 @@ struct message {
 	const struct sockaddr *to;
 	socklen_t tolen;
 	struct msghdr *m;
+	bool stream;		/* set by try_recv */
 };
 
 static ssize_t
@@ -35,9 +36,10 @@ result(struct fd *f, ssize_t n, size_t wanted)
 static ssize_t
 try_recv(struct fd *f, void *arg)
 {
-	const struct message *m = arg;
+	struct message *m = arg;
 
-	if (m->n == 0 && fd_kind(f) == FD_STREAM)
+	m->stream = fd_kind(f) == FD_STREAM;
+	if (m->n == 0 && m->stream)
 		return 0;
 	return result(f, recv(f->num, m->buf, m->n, m->flags | MSG_DONTWAIT),
 	    m->n);
@@ -103,7 +105,7 @@ recv_all(int num, struct message *m)
 		if (k < 0)
 			return got ? (ssize_t)got : k;
 		got += (size_t)k;
-	} while (k > 0 && got < all);
+	} while (k > 0 && got < all && m->stream);
 	return (ssize_t)got;
 }
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -436,6 +437,94 @@ TEST(datagrams_keep_their_bounds)
 {
 	FOR_WORKERS(w)
 		test_result(test_run(w, datagrams, NULL), 0);
+}
+
+static int
+send_in_parts(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+
+	test_result(co_send(fd, "ab", 2, 0), 2);
+	test_result(co_sleep(CO_MS(2)), 0);
+	test_result(co_send(fd, "cdef", 4, 0), 4);
+	return 0;
+}
+
+static int
+wait_for_all(void *arg)
+{
+	int sv[2], dg[2];
+	char buf[8];
+
+	(void)arg;
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_DGRAM, 0, dg), 0);
+	test_result(co_spawn(send_in_parts, (void *)(intptr_t)sv[0]), 0);
+	test_result(co_recv(sv[1], buf, 4, MSG_WAITALL), 4);
+	ck_assert_mem_eq(buf, "abcd", 4);
+	co_timeout(CO_MS(5))		/* "ef" is not lost */
+		test_result(co_recv(sv[1], buf, 4, MSG_WAITALL), 2);
+	ck_assert_mem_eq(buf, "ef", 2);
+	co_timeout(CO_MS(1))
+		test_result(co_recv(sv[1], buf, 4, MSG_WAITALL), -ETIMEDOUT);
+	test_result(co_recv(sv[1], buf, 4, MSG_WAITALL | MSG_DONTWAIT),
+	    -EAGAIN);
+	test_result(co_recv(sv[1], buf, 0, MSG_WAITALL), 0);
+	test_result(co_send(sv[0], "gh", 2, 0), 2);
+	test_result(co_recv(sv[1], buf, 4, MSG_WAITALL | MSG_PEEK), 2);
+	co_close(sv[0]);
+	test_result(co_recv(sv[1], buf, 4, MSG_WAITALL), 2);
+	test_result(co_recv(sv[1], buf, 4, MSG_WAITALL), 0);
+	test_result(co_send(dg[0], "ab", 2, 0), 2);
+	test_result(co_send(dg[0], "cd", 2, 0), 2);
+	test_result(co_recv(dg[1], buf, 8, MSG_WAITALL), 2);
+	co_close(sv[1]);
+	co_close(dg[0]);
+	co_close(dg[1]);
+	return 0;
+}
+
+TEST(all_that_is_asked_for_or_one_datagram)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, wait_for_all, NULL), 0);
+}
+
+/* A thread that is no coroutine waits as well. */
+static void *
+plain_receiver(void *arg)
+{
+	const int *fd = arg;
+	char buf[8];
+	struct iovec v = { buf, sizeof buf };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+
+	test_result(co_recvmsg(fd[0], &m, 0), 3);
+	ck_assert_mem_eq(buf, "abc", 3);
+	test_result(co_recv(fd[0], buf, 4, MSG_WAITALL), 4);
+	ck_assert_mem_eq(buf, "defg", 4);
+	test_result(co_recvmsg(fd[0], &m, MSG_DONTWAIT), -EAGAIN);
+	test_result(co_recvmsg(-1, &m, 0), -EBADF);
+	return NULL;
+}
+
+TEST(plain_threads_receive_messages)
+{
+	pthread_t thread;
+	int sv[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, plain_receiver,
+	    &sv[1]), 0);
+	test_result(co_sleep(CO_MS(2)), 0);
+	test_result(co_send(sv[0], "abc", 3, 0), 3);
+	test_result(co_sleep(CO_MS(2)), 0);
+	test_result(co_send(sv[0], "de", 2, 0), 2);
+	test_result(co_sleep(CO_MS(2)), 0);
+	test_result(co_send(sv[0], "fg", 2, 0), 2);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	co_close(sv[0]);
+	co_close(sv[1]);
 }
 
 static int
