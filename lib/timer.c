@@ -1,94 +1,160 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timer.c - heaps with four children to a node.
+ * timer.c - arming, deleting and firing; wheels of heaps.
  *
- * Layer 4.  Invariants, with h->lock free, for each heap x of the two:
+ * Layer 4.  Built on timer_heap.  Invariants, with h->lock free:
  *
- *	I1  x.at[i] is not later than any of x.at[4i+1 .. 4i+4].
- *	I2  pos[x.at[i].node] == i, for all i < count.
- *	I3  next is the earlier of the two tops, or CO_FOREVER; wake likewise,
- *	    but the coarse heap's top counts TIMER_SLACK later.
+ *	I1  An armed node has one entry, in the heap that `armed` says; others
+ *	    are in the list of free ones, linked by pos.
+ *	I2  next is the earliest of the tops of all heaps, or CO_FOREVER; wake
+ *	    likewise, but all but the exact one's count TIMER_SLACK later.
+ *	I3  A wheel's times are in slots from .. from + 255, so that no two
+ *	    numbers share a slot; the bits of `used` say which are not empty,
+ *	    and head is the first of them.
+ *	I4  Only a slot that has something due is ordered; it becomes loose
+ *	    again when it is empty.
  *
  * A wait that ends otherwise deletes its timer at once: a server that gives
  * every request ten seconds would keep a million dead entries.
  *
- * Two heaps, because a worker that sleeps between any two of a hundred
- * thousand timers spends its time going to sleep: a million naps of 1 to 1000
- * ms took three times the processor time with one.
+ * The long ones apart, because a worker that sleeps between any two of a
+ * hundred thousand timers spends its time going to sleep: a million naps of 1
+ * to 1000 ms took three times the processor time without.
  *
- * Rejected: a wheel, which is O(1) but coarse; sleeps end in the order of
- * their deadlines here, to the nanosecond.
+ * Slots, because the lower levels of a heap of a hundred thousand are in no
+ * cache; that of one slot is.  Sleeps still end in the order of their
+ * deadlines, to the nanosecond, which a plain wheel does not give.  Nothing is
+ * moved from wheel to wheel: each fires what it has.  A slot that finds no
+ * memory, and what is further away, is left to a heap.
  */
 #include "timer.h"
 #include "ticket.h"
 
 #include <stdlib.h>
 
-enum { CHILDREN = 4, NONE = 0xffffffffu, BATCH = 16 };
+enum { NONE = 0xffffffffu, BATCH = 16, FETCH_MOST = 1024 };
 
-static bool
-before(const struct timer_entry *a, const struct timer_entry *b)
+static const int wheel_shift[TIMER_WHEELS] = { 22, 28 };
+
+/* --- wheels --------------------------------------------------------------- */
+
+static void
+wheels_new(struct timers *h)
 {
-	if (a->when != b->when)
-		return a->when < b->when;
-	return (int32_t)(a->seq - b->seq) < 0;
+	struct timer_wheel *w;
+	int i, j;
+
+	w = chaos_fail() ? NULL : calloc(TIMER_WHEELS, sizeof *w);
+	if (!w)
+		return;
+	for (i = 0; i < TIMER_WHEELS; i++)
+		for (j = 0; j < TIMER_SLOTS; j++) {
+			w[i].slot[j].loose = true;
+			w[i].slot[j].index = (uint16_t)(TIMER_HEAPS +
+			    i * TIMER_SLOTS + j);
+		}
+	h->wheel = w;
+}
+
+static struct timer_heap *
+heap_of(struct timers *h, uint32_t index)
+{
+	if (index < TIMER_HEAPS)
+		return &h->heap[index];
+	index -= TIMER_HEAPS;
+	return &h->wheel[index / TIMER_SLOTS].slot[index % TIMER_SLOTS];
+}
+
+static uint32_t
+slot_of(int64_t number)
+{
+	return (uint32_t)((uint64_t)number % TIMER_SLOTS);
+}
+
+/* Room for later ones, as far as those that are there allow. */
+static void
+wheel_turn(struct timer_wheel *w, int64_t now)
+{
+	if (!w->head)
+		w->from = now;
+	else if (now > w->from)
+		w->from = now < w->first ? now : w->first;
+}
+
+/* NULL: that is too far away, or past. */
+static struct timer_heap *
+wheel_slot(struct timer_wheel *w, int64_t now, int64_t number)
+{
+	wheel_turn(w, now);
+	if ((uint64_t)number - (uint64_t)w->from >= TIMER_SLOTS)
+		return NULL;
+	return &w->slot[slot_of(number)];
 }
 
 static void
-place(struct timers *h, struct timer_heap *x, uint32_t i, struct timer_entry e)
+wheel_filled(struct timer_wheel *w, struct timer_heap *x, int64_t number)
 {
-	x->at[i] = e;
-	h->pos[e.node] = i;
-}
+	uint32_t i = slot_of(number);
 
-static void
-sift_up(struct timers *h, struct timer_heap *x, uint32_t i,
-    struct timer_entry e)
-{
-	while (i > 0) {
-		uint32_t up = (i - 1) / CHILDREN;
-
-		if (!before(&e, &x->at[up]))
-			break;
-		place(h, x, i, x->at[up]);
-		i = up;
+	w->used[i / 64] |= UINT64_C(1) << i % 64;
+	if (!w->head || number < w->first) {
+		w->head = x;
+		w->first = number;
 	}
-	place(h, x, i, e);
+}
+
+/* The first used one from `number` on; there is one. */
+static int64_t
+wheel_next(const struct timer_wheel *w, int64_t number)
+{
+	uint32_t i = slot_of(number), word = i / 64;
+	uint64_t bits = w->used[word] >> i % 64;
+
+	if (bits)
+		return number + __builtin_ctzll(bits);
+	number += 64 - i % 64;
+	while (!w->used[word = (word + 1) % (TIMER_SLOTS / 64)])
+		number += 64;
+	return number + __builtin_ctzll(w->used[word]);
 }
 
 static void
-sift_down(struct timers *h, struct timer_heap *x, uint32_t i,
-    struct timer_entry e)
+wheel_emptied(struct timers *h, struct timer_heap *x)
 {
-	for (;;) {
-		uint32_t c = i * CHILDREN + 1, best = c, end;
+	uint32_t at = x->index - TIMER_HEAPS, i = at % TIMER_SLOTS;
+	struct timer_wheel *w = &h->wheel[at / TIMER_SLOTS];
+	uint64_t any = 0;
+	int word;
 
-		if (c >= x->count)
-			break;
-		end = c + CHILDREN < x->count ? c + CHILDREN : x->count;
-		while (++c < end)
-			if (before(&x->at[c], &x->at[best]))
-				best = c;
-		if (!before(&x->at[best], &e))
-			break;
-		place(h, x, i, x->at[best]);
-		i = best;
+	x->loose = true;
+	w->used[i / 64] &= ~(UINT64_C(1) << i % 64);
+	if (w->head != x)
+		return;
+	for (word = 0; word < TIMER_SLOTS / 64; word++)
+		any |= w->used[word];
+	w->head = NULL;
+	if (any) {
+		w->first = wheel_next(w, w->first + 1);
+		w->head = &w->slot[slot_of(w->first)];
 	}
-	place(h, x, i, e);
 }
 
-static co_time
-top(const struct timer_heap *x)
-{
-	return x->count ? x->at[0].when : CO_FOREVER;
-}
+/* --- all of them ---------------------------------------------------------- */
 
 static void
 note_next(struct timers *h)
 {
-	co_time exact = top(&h->heap[TIMER_EXACT]);
-	co_time coarse = top(&h->heap[TIMER_COARSE]), late;
+	co_time exact = timer_heap_top(&h->heap[TIMER_EXACT]), late;
+	co_time coarse = timer_heap_top(&h->heap[TIMER_FAR]), top;
+	int i;
 
+	for (i = 0; h->wheel && i < TIMER_WHEELS; i++) {
+		if (!h->wheel[i].head)
+			continue;
+		top = timer_heap_top(h->wheel[i].head);
+		if (top < coarse)
+			coarse = top;
+	}
 	late = coarse < CO_FOREVER - TIMER_SLACK ? coarse + TIMER_SLACK :
 	    CO_FOREVER;
 	a_store_relaxed(&h->wake, exact < late ? exact : late);
@@ -99,14 +165,10 @@ static void
 take_out(struct timers *h, struct timer_heap *x, uint32_t i)
 {
 	uint32_t id = x->at[i].node;
-	struct timer_entry last = x->at[--x->count];
 
-	if (i < x->count) {
-		if (i > 0 && before(&last, &x->at[(i - 1) / CHILDREN]))
-			sift_up(h, x, i, last);
-		else
-			sift_down(h, x, i, last);
-	}
+	timer_heap_take(x, i, h->pos);
+	if (x->count == 0 && x->index >= TIMER_HEAPS)
+		wheel_emptied(h, x);
 	h->node[id].armed = 0;
 	h->pos[id] = h->free;
 	h->free = id;
@@ -136,79 +198,99 @@ grow_nodes(struct timers *h)
 	return 0;
 }
 
-static void
-free_heap(struct timer_heap *x)
-{
-	if (x->at)
-		free(x->at - (CHILDREN - 1));
-}
-
-static int
-grow_heap(struct timer_heap *x)
-{
-	uint32_t room = x->room ? x->room * 2 : 64;
-	struct timer_entry *at;
-
-	at = chaos_fail() ? NULL : aligned_alloc(CACHE_LINE,
-	    (room + CHILDREN) * sizeof *at);
-	if (!at)
-		return -ENOMEM;
-	at += CHILDREN - 1;
-	if (x->count)
-		memcpy(at, x->at, x->count * sizeof *at);
-	free_heap(x);
-	x->at = at;
-	x->room = room;
-	return 0;
-}
-
 void
 timers_init(struct timers *h)
 {
 	memset(h, 0, sizeof *h);
 	h->free = NONE;
 	h->next = h->wake = CO_FOREVER;
+	h->heap[TIMER_FAR].index = TIMER_FAR;
 }
 
 void
 timers_fini(struct timers *h)
 {
-	int i;
+	uint32_t i, n = TIMER_HEAPS;
 
-	for (i = 0; i < TIMER_HEAPS; i++)
-		free_heap(&h->heap[i]);
+	if (h->wheel)
+		n += TIMER_WHEELS * TIMER_SLOTS;
+	for (i = 0; i < n; i++)
+		timer_heap_fini(heap_of(h, i));
+	free(h->wheel);
 	free(h->node);
 	free(h->pos);
+}
+
+static bool
+has_room(struct timer_heap *x)
+{
+	return likely(x->count < x->room) || timer_heap_grow(x) == 0;
+}
+
+/* A slot with room for a long one; NULL: there is none. */
+static struct timer_heap *
+some_slot(struct timers *h, co_time now, co_time when)
+{
+	struct timer_heap *x;
+	int64_t number;
+	int i, shift;
+
+	if (unlikely(!h->wheel))
+		wheels_new(h);
+	for (i = 0; h->wheel && i < TIMER_WHEELS; i++) {
+		shift = wheel_shift[i];
+		number = when >> shift;
+		x = wheel_slot(&h->wheel[i], now >> shift, number);
+		if (!x)
+			continue;
+		if (!has_room(x))
+			return NULL;
+		wheel_filled(&h->wheel[i], x, number);
+		return x;
+	}
+	return NULL;
+}
+
+/* A heap with room for it; NULL: no memory. */
+static struct timer_heap *
+some_heap(struct timers *h, co_time now, co_time when)
+{
+	struct timer_heap *x = &h->heap[TIMER_EXACT];
+
+	if (when > now && (uint64_t)when - (uint64_t)now > TIMER_LONG) {
+		x = some_slot(h, now, when);
+		if (x)
+			return x;
+		x = &h->heap[TIMER_FAR];
+	}
+	return has_room(x) ? x : NULL;
 }
 
 int
 timer_add(struct timers *h, co_time now, co_time when, void *owner,
     uint64_t ticket, uint32_t *ret_id)
 {
-	bool coarse = when > now && (uint64_t)when - (uint64_t)now > TIMER_LONG;
-	struct timer_heap *x = &h->heap[coarse];
-	struct timer_entry e;
+	struct timer_heap *x = NULL;
 	struct timer_node *n;
-	int code = 0;
+	uint32_t id;
 
 	lock_take(&h->lock, LOCK_TIMER);
-	if (unlikely(h->free == NONE))
-		code = grow_nodes(h);
-	if (unlikely(x->count == x->room) && code == 0)
-		code = grow_heap(x);
-	if (likely(code == 0)) {
-		e = (struct timer_entry){ when, h->seq++, h->free };
-		n = &h->node[e.node];
-		h->free = h->pos[e.node];
+	if (likely(h->free != NONE) || grow_nodes(h) == 0)
+		x = some_heap(h, now, when);
+	if (likely(x != NULL)) {
+		id = h->free;
+		n = &h->node[id];
+		h->free = h->pos[id];
 		n->owner = owner;
 		n->ticket = ticket;
-		n->armed = 1 + coarse;
-		*ret_id = e.node;
-		sift_up(h, x, x->count++, e);
+		n->armed = 1u + x->index;
+		*ret_id = id;
+		timer_heap_add(x, (struct timer_entry){ when, h->seq++, id },
+		    h->pos);
 		note_next(h);
 	}
 	lock_drop(&h->lock, LOCK_TIMER);
-	return code;
+	return x ? 0 : -ENOMEM;
 }
 
 bool
@@ -221,22 +303,48 @@ timer_del(struct timers *h, uint32_t id, const void *owner, uint64_t ticket)
 	n = &h->node[id];
 	armed = n->armed && n->owner == owner && n->ticket == ticket;
 	if (armed) {
-		take_out(h, &h->heap[n->armed - 1], h->pos[id]);
+		take_out(h, heap_of(h, n->armed - 1), h->pos[id]);
 		note_next(h);
 	}
 	lock_drop(&h->lock, LOCK_TIMER);
 	return armed;
 }
 
-/* The heap with the earlier top that is due, or NULL. */
+/* Puts a slot in order; what will be read of its nodes is fetched meanwhile. */
+static void
+slot_order(struct timers *h, struct timer_heap *x)
+{
+	uint32_t i, n = x->count < FETCH_MOST ? x->count : FETCH_MOST;
+
+	for (i = 0; i < n; i++)
+		__builtin_prefetch(&h->node[x->at[i].node]);
+	timer_heap_order(x, h->pos);
+}
+
+static bool
+earlier(const struct timer_heap *a, const struct timer_heap *b)
+{
+	return a->count && (!b->count || timer_before(&a->at[0], &b->at[0]));
+}
+
+/* The heap with the earliest that is due, or NULL. */
 static struct timer_heap *
 next_due(struct timers *h, co_time now)
 {
-	struct timer_heap *a = &h->heap[TIMER_EXACT];
-	struct timer_heap *b = &h->heap[TIMER_COARSE];
+	struct timer_heap *a = &h->heap[TIMER_EXACT], *x;
+	int i;
 
-	if (!a->count || (b->count && before(&b->at[0], &a->at[0])))
-		a = b;
+	if (earlier(&h->heap[TIMER_FAR], a))
+		a = &h->heap[TIMER_FAR];
+	for (i = 0; h->wheel && i < TIMER_WHEELS; i++) {
+		x = h->wheel[i].head;
+		if (!x || timer_heap_top(x) > now)
+			continue;
+		if (x->loose)
+			slot_order(h, x);
+		if (earlier(x, a))
+			a = x;
+	}
 	return a->count && a->at[0].when <= now ? a : NULL;
 }
 

@@ -2,36 +2,25 @@
 /*
  * timer.h - deadlines of waits and of scopes, in absolute nanoseconds.
  *
- * Layer 4.  One heap for each worker, under its lock: a task arms its timer
- * where it parks and may disarm it from another worker.
+ * Layer 4.  Each worker has its own, under a lock: a task arms its timer where
+ * it parks and may disarm it from another worker.
  */
 #ifndef WEFT_TIMER_H
 #define WEFT_TIMER_H
 
 #include "task.h"
-
-struct timer_entry {		/* in heap order by (when, seq) */
-	co_time when;
-	uint32_t seq;		/* equal times fire in the order of arming */
-	uint32_t node;
-};
+#include "timer_heap.h"
 
 struct timer_node {		/* what an entry stands for; `pos` says where
 				   the entry is */
-	uint32_t armed;		/* 0: no; else 1 + which heap */
+	uint32_t armed;		/* 0: no; else 1 + the index of its heap */
 	void *owner;		/* struct task, or struct co_scope */
 	uint64_t ticket;	/* of the task's wait; 0: a scope */
 };
 
-struct timer_heap {
-	uint32_t count, room;	/* [lock] */
-	struct timer_entry *at;	/* [lock] at[1] begins a cache line, and so do
-				   the four children of each entry */
-};
-
 /*
  * Long sleeps may end a little late together: a sleeping worker is woken for
- * them at most every TIMER_SLACK.  They have a heap of their own, so that a
+ * them at most every TIMER_SLACK.  They have heaps of their own, so that a
  * short one never waits for that.  All fire in the order of their times.
  */
 enum {
@@ -39,15 +28,33 @@ enum {
 	TIMER_SLACK = 500 * 1000	/* ns */
 };
 
-enum { TIMER_EXACT, TIMER_COARSE, TIMER_HEAPS };
+enum { TIMER_EXACT, TIMER_FAR, TIMER_HEAPS };
+
+/*
+ * Of the long ones, those of the next minute are kept by slots, each with what
+ * ends in the same 4 ms of the next second or 268 ms of the next 68 s: a heap
+ * that stays loose until something in it is due.
+ */
+enum { TIMER_WHEELS = 2, TIMER_SLOTS = 256 };
+
+struct timer_wheel {
+	int64_t from;		/* all are in slots from .. from + 255 */
+	int64_t first;		/* the first slot that has any */
+	struct timer_heap *head;	/* that slot; NULL: all are empty */
+	uint64_t used[TIMER_SLOTS / 64];	/* a bit for each that is not */
+	struct timer_heap slot[TIMER_SLOTS];	/* by number % 256 */
+};
 
 struct timers {
-	co_time next;		/* [atomic] earliest, CO_FOREVER when none;
-				   written under the lock, read by anybody */
+	co_time next;		/* [atomic] not later than the earliest,
+				   CO_FOREVER when none; written under the
+				   lock, read by anybody */
 	co_time wake;		/* [atomic] until when a worker may sleep */
 	struct lock lock;	/* LOCK_TIMER */
 	uint32_t room, seq, free;	/* [lock] */
 	struct timer_heap heap[TIMER_HEAPS];	/* [lock] */
+	struct timer_wheel *wheel;	/* [lock] TIMER_WHEELS of them, or NULL
+					   before the first long one */
 	struct timer_node *node;	/* [lock] */
 	uint32_t *pos;		/* [lock] of each node: in its heap, or the next
 				   free node.  Apart and dense: a sift writes

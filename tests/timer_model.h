@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timer_model.h - the heaps of timers beside one sorted array.
+ * timer_model.h - timers beside one sorted array.
  *
  * Timers have tasks as owners only in name here: scopes, which fire without
  * being claimed, stand for all of them.  Used by unit/timer_test.c and
@@ -44,34 +44,80 @@ on_end(struct co_scope *s)
 }
 
 static uint32_t
-check_one(int which)
+check_one(const struct timer_heap *x, uint32_t index)
 {
-	const struct timer_heap *x = &heap.heap[which];
 	uint32_t i;
 
+	must(x->index == index);
 	for (i = 0; i < x->count; i++) {
 		const struct timer_entry *e = &x->at[i];
 		const struct timer_entry *up = &x->at[i ? (i - 1) / 4 : 0];
 
-		must(up->when <= e->when);
+		must(x->loose ? x->least <= e->when : up->when <= e->when);
 		must(heap.pos[e->node] == i);
-		must(heap.node[e->node].armed ==
-		    1 + (uint32_t)which);
+		must(heap.node[e->node].armed == 1 + index);
 	}
 	return x->count;
 }
 
 static void
+take_least(co_time *least, co_time when)
+{
+	if (when < *least)
+		*least = when;
+}
+
+/* *least: of the tops, as well. */
+static uint32_t
+check_wheel(int which, co_time *least)
+{
+	const struct timer_wheel *w = &heap.wheel[which];
+	uint32_t i, n = 0;
+	int64_t number;
+	bool any = false;
+
+	for (number = w->from; number < w->from + TIMER_SLOTS; number++) {
+		const struct timer_heap *x;
+
+		i = (uint32_t)((uint64_t)number % TIMER_SLOTS);
+		x = &w->slot[i];
+		n += check_one(x, TIMER_HEAPS +
+		    (uint32_t)which * TIMER_SLOTS + i);
+		must((w->used[i / 64] >> i % 64 & 1) == (x->count != 0));
+		must(x->count != 0 || x->loose);
+		if (x->count == 0)
+			continue;
+		if (!any) {
+			must(w->head == x && w->first == number);
+			take_least(least, timer_heap_top(x));
+		}
+		any = true;
+		must(x->at[0].when >> (which ? 28 : 22) == number);
+	}
+	must(any || !w->head);
+	return n;
+}
+
+static void
 check_heap(void)
 {
-	uint32_t n = check_one(TIMER_EXACT) + check_one(TIMER_COARSE);
-	co_time next = n_model ? model[0].when : CO_FOREVER;
+	const struct timer_heap *exact = &heap.heap[TIMER_EXACT];
+	const struct timer_heap *far = &heap.heap[TIMER_FAR];
+	co_time late = timer_heap_top(far), next;
+	uint32_t n = check_one(exact, TIMER_EXACT) + check_one(far, TIMER_FAR);
+	int i;
 
+	for (i = 0; heap.wheel && i < TIMER_WHEELS; i++)
+		n += check_wheel(i, &late);
 	must(n == (uint32_t)n_model);
-	must(heap.next == next);
-	must(heap.wake >= next);
-	if (next < CO_FOREVER - TIMER_SLACK)
-		must(heap.wake <= next + TIMER_SLACK);
+	next = timer_heap_top(exact);
+	must(heap.next == (late < next ? late : next));
+	must(heap.next <= (n_model ? model[0].when : CO_FOREVER));
+	must((heap.next == CO_FOREVER) == (n_model == 0 ||
+	    model[0].when == CO_FOREVER));
+	late = late < CO_FOREVER - TIMER_SLACK ? late + TIMER_SLACK :
+	    CO_FOREVER;
+	must(heap.wake == (late < next ? late : next));
 }
 
 static void

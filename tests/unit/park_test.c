@@ -17,8 +17,11 @@ static uint32_t
 timers_armed(void)
 {
 	const struct timers *h = &worker_self()->timers;
+	uint32_t i, n = 0;
 
-	return h->heap[TIMER_EXACT].count + h->heap[TIMER_COARSE].count;
+	for (i = 0; i < h->room; i++)
+		n += h->node[i].armed != 0;
+	return n;
 }
 
 static int

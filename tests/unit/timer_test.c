@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * timer_test.c - the heaps of timers against one sorted array: timer_model.h.
+ * timer_test.c - timers against one sorted array: timer_model.h.
  */
 #include "harness.h"
 
@@ -44,7 +44,8 @@ random_operations(uint64_t *seed, co_time range, uint64_t rounds)
 TEST(it_fires_in_the_order_of_a_sorted_array)
 {
 	static const co_time ranges[] = { 0, 1, 7, 100, 1000000,
-		TIMER_LONG * 2, INT64_MAX / 4 };
+		TIMER_LONG * 2, CO_SEC(1), CO_SEC(30), CO_SEC(600),
+		INT64_MAX / 4 };
 	uint64_t seed = test_seed();
 	size_t i;
 
@@ -105,6 +106,80 @@ TEST(an_old_name_deletes_nothing)
 	ck_assert(!timer_del(&heap, old.id, &scopes[1], 3));
 	check_heap();
 	del(1);
+	timers_fini(&heap);
+}
+
+/* The index of what keeps model[i]: a heap or, after those, a wheel. */
+static uint32_t
+kept_by(int i)
+{
+	uint32_t index = heap.node[model[i].id].armed - 1;
+
+	return index < TIMER_HEAPS ? index :
+	    TIMER_HEAPS + (index - TIMER_HEAPS) / TIMER_SLOTS;
+}
+
+TEST(each_is_kept_by_what_is_made_for_its_distance)
+{
+	static const struct {
+		co_time when;
+		uint32_t in;
+	} c[] = { { TIMER_LONG, TIMER_EXACT }, { TIMER_LONG + 1, 2 },
+		{ CO_SEC(1), 2 }, { CO_MS(1100), 3 }, { CO_SEC(68), 3 },
+		{ CO_SEC(69), TIMER_FAR } };
+	co_time now = CO_SEC(1000000);
+	int i;
+
+	model_begin();
+	for (i = 0; i < 6; i++) {
+		add(i, now, now + c[i].when);
+		ck_assert_uint_eq(kept_by(i), c[i].in);
+	}
+	check_heap();
+	expire(now + CO_SEC(70));
+	ck_assert_int_eq(n_fired, 6);
+	check_heap();
+	timers_fini(&heap);
+}
+
+/* A wheel has turned on with the clock, also when it was asked late. */
+TEST(a_wheel_turns_with_the_clock)
+{
+	co_time now;
+	int round;
+
+	model_begin();
+	for (round = 0, now = 0; round < 1000; round++, now += CO_MS(37)) {
+		expire(now);
+		add(round % MOST, now, now + CO_MS(300));
+		ck_assert_uint_eq(kept_by(n_model - 1), TIMER_HEAPS);
+		check_heap();
+	}
+	add(MOST - 1, 0, now + CO_MS(1));	/* a clock that was read late */
+	check_heap();
+	expire(now + CO_SEC(1));
+	ck_assert_int_eq(n_model, 0);
+	timers_fini(&heap);
+}
+
+TEST(the_earliest_of_a_slot_may_be_deleted)
+{
+	co_time now = CO_SEC(5), then = (now + CO_MS(800)) >> 22 << 22;
+
+	model_begin();
+	add(0, now, then + 10);
+	add(1, now, then + 5);
+	add(2, now, then + 7);
+	del(1);				/* next is too early now */
+	ck_assert_int_eq(heap.next, then + 5);
+	expire(then + 6);		/* looks, and finds nothing */
+	ck_assert_int_eq(n_fired, 0);
+	ck_assert_int_eq(heap.next, then + 7);
+	check_heap();
+	add(3, now, then + 6);
+	expire(then + 10);
+	ck_assert_int_eq(n_fired, 3);
+	check_heap();
 	timers_fini(&heap);
 }
 
