@@ -19,8 +19,9 @@
  *     happened) in r->fired, which is gone through when ev_run has returned
  *     and r->lock is free.  The descriptor's lock is therefore taken before
  *     r->lock, never after it.
- * I2  A note may be old: fd.c compares the generation.  A note that finds no
- *     room is lost, and comes again, as all is level-triggered.
+ * I2  A note may be old: fd.c compares the generation.  There is room for all
+ *     that were watched when the round began.  Others may find none: their
+ *     note is lost, and comes again, as all is level-triggered.
  * I3  A watch is in r->watches from watch_new to watch_drop.
  * I4  A descriptor is told to the kernel at the next ev_run.  Should it have
  *     been closed behind our back by then, libev would abort: so the numbers
@@ -166,17 +167,21 @@ free_loop(struct reactor *r)
 		ev_loop_destroy(r->loop);
 	loop_unlock(r);
 	spare_free(r);
+	free(r->fired_next);
+	free(r->fired);
 }
 
 static int
 make_loop(struct reactor *r)
 {
 	int top = r->event_fd > r->timer_fd ? r->event_fd : r->timer_fd;
-	int code = spare_assure(r, 64, (size_t)top + 1);
+	int code = spare_assure(r, WATCHES_FIRST, (size_t)top + 1);
 
+	if (code == 0)
+		code = reactor_assure_fired(r, WATCHES_FIRST);
 	if (code < 0)
 		return code;
-	r->assured = 64;
+	r->assured = WATCHES_FIRST;
 	r->highest = (size_t)top;
 	os_mutex_lock(&making);
 	spare_install();
@@ -401,15 +406,29 @@ note_woken(struct reactor *r)
 	r->patience = os_now() + PATIENCE;
 }
 
+/* A round begins.  The lock is held. */
+static void
+begin_fired(struct reactor *r)
+{
+	r->nfired = 0;
+	if (likely(!r->fired_next))
+		return;
+	free(r->fired);
+	r->fired = r->fired_next;
+	r->room = r->room_next;
+	r->fired_next = NULL;
+}
+
 /*
  * The scheduler's wait is 0 when it only wants to look; another worker than
- * the owner may do no more.  Waking comes last and under no lock.
+ * the owner may do no more.  Waking comes last and under no lock, and from the
+ * last note to the first: libev tells of the newest event first.
  */
 static int
 reactor_poll(struct reactor *r, int64_t wait)
 {
 	bool due;
-	uint32_t i;
+	size_t i;
 	int n = 0;
 
 	if (a_xchg_acquire(&r->turn, 1) != 0)
@@ -419,8 +438,8 @@ reactor_poll(struct reactor *r, int64_t wait)
 		a_store_release(&r->turn, 0);
 		return 0;
 	}
-	r->nfired = 0;
 	loop_lock(r);
+	begin_fired(r);
 	if (unlikely(r->lost))
 		start_own(r);
 	reactor_check_fresh(r);
@@ -429,7 +448,7 @@ reactor_poll(struct reactor *r, int64_t wait)
 	ev_run(r->loop, wait == 0 ? EVRUN_NOWAIT : EVRUN_ONCE);
 	due = r->recheck_at != CO_FOREVER && os_now() >= r->recheck_at;
 	loop_unlock(r);
-	for (i = 0; i < r->nfired; i++)
+	for (i = r->nfired; i-- > 0; )
 		n += co__fd_event(r->fired[i].f, r->fired[i].gen,
 		    r->fired[i].events);
 	if (n > 1 && r->own_turn)

@@ -11,10 +11,7 @@
 
 #include "reactor.h"
 
-enum {
-	FIRED = 512		/* eight of libev's rounds of 64; the rest of a
-				   larger one comes again (I2) */
-};
+enum { WATCHES_FIRST = 64 };	/* room for so many is made with the reactor */
 
 struct fired {
 	struct fd *f;
@@ -61,8 +58,12 @@ struct reactor {
 	uint32_t served_at;		/* [turn] when the owner has taken so
 					   many tasks, all woken have run */
 	co_time patience;		/* [turn] but no later than this */
-	uint32_t nfired;		/* [turn] */
-	struct fired fired[FIRED];	/* [turn] */
+	size_t nfired, room;		/* [turn] */
+	struct fired *fired;		/* [turn] `room` of them, used from the
+					   start */
+	struct fired *fired_next;	/* [lock] takes its place in the next
+					   round, when there are more watches */
+	size_t room_next;		/* [lock] */
 };
 
 struct watch {
@@ -91,6 +92,8 @@ void spare_free(struct reactor *r);	/* after the loop */
 /* --- reactor_watch.c; r->lock is held where not said otherwise ------------ */
 
 /* An event, for who runs the loop. */
+/* Room for so many notes from the next round on: 0 or -ENOMEM. */
+int reactor_assure_fired(struct reactor *r, size_t room);
 void reactor_note(struct reactor *r, const struct watch *w, unsigned events);
 /* I4. */
 void reactor_check_fresh(struct reactor *r);

@@ -46,8 +46,8 @@ reactor_note(struct reactor *r, const struct watch *w, unsigned events)
 {
 	struct fired *e;
 
-	if (r->nfired == FIRED)
-		return;
+	if (r->nfired == r->room)
+		return;		/* it comes again (I2) */
 	e = &r->fired[r->nfired++];
 	e->f = w->f;
 	e->gen = w->gen;
@@ -129,7 +129,24 @@ libev_events(unsigned events)
 	    (events & WATCH_WRITE ? EV_WRITE : 0);
 }
 
-/* libev's tables are about to grow.  The lock is held. */
+/* The lock is held, but who has the turn may be filling r->fired. */
+int
+reactor_assure_fired(struct reactor *r, size_t room)
+{
+	struct fired *next;
+
+	if (room <= r->room_next)
+		return 0;
+	next = chaos_fail() ? NULL : malloc(room * sizeof *next);
+	if (!next)
+		return -ENOMEM;
+	free(r->fired_next);
+	r->fired_next = next;
+	r->room_next = room;
+	return 0;
+}
+
+/* The tables of libev and r->fired are about to grow.  The lock is held. */
 static cold int
 assure_room(struct reactor *r, size_t num)
 {
@@ -138,6 +155,8 @@ assure_room(struct reactor *r, size_t num)
 	size_t highest = num > r->highest ? num : r->highest;
 	int code = spare_assure(r, watches, highest + 1);
 
+	if (code == 0)
+		code = reactor_assure_fired(r, watches);
 	if (code < 0)
 		return code;
 	r->assured = watches;

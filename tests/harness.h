@@ -23,7 +23,8 @@
  * stderr.
  *
  *	SEED=n			replays a failure; see test_seed()
- *	WEFT_LONG=1		the long form of every test; see test_count()
+ *	WEFT_LONG=1		the long form of every test, or with WEFT_LONG=N
+ *				an N-th of it; see test_count()
  *	WEFT_TEST_WORKERS=n	FOR_WORKERS goes over n only
  *	WEFT_TEST_TIMEOUT=s	in place of all of these times
  *	WEFT_TEST_SLOW=n	how much slower than usual this machine is
@@ -128,7 +129,7 @@ test_below(uint64_t *state, uint64_t n)
 #endif
 #define TEST_SANITIZED	(TEST_ASAN || TEST_TSAN)
 
-bool test_long(void);		/* WEFT_LONG=1 */
+bool test_long(void);		/* WEFT_LONG is set */
 
 /* How much slower than usual: 1, or 10 under sanitizers, valgrind, qemu. */
 int test_slow(void);
@@ -137,7 +138,8 @@ bool test_emulated(void);
 
 /*
  * How often to do something: `few`, a tenth of it (but at least 1) where
- * everything is slow, or `many` when WEFT_LONG=1.
+ * everything is slow, or `many` when WEFT_LONG=1; when WEFT_LONG=N an N-th of
+ * that, but not less than `few`.
  */
 uint64_t test_count(uint64_t few, uint64_t many);
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * io_edge_test.c - half closes, closes under events, what cannot be polled;
- * jobs and threads that use channels; forked children.
+ * jobs and threads that use channels; many events at once; forked children.
  */
 #include "harness.h"
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -262,6 +263,86 @@ TEST(threads_that_used_weft_end_and_leave_nothing)
 {
 	FOR_WORKERS(w)
 		test_result(test_run(w, threads_main, NULL), 0);
+}
+
+/* --- many that are ready at once ------------------------------------------ */
+
+enum { MANY = 900, TIMES = 8 };	/* select(2) counts to 1024 */
+
+static struct {
+	int fd[MANY];
+	int order[MANY], n;	/* who was served, in this round */
+} many;
+
+static int
+one_of_many(void *arg)
+{
+	int me = (int)(intptr_t)arg, i;
+	uint64_t v;
+
+	for (i = 0; i < TIMES; i++) {
+		test_result(co_read(many.fd[me], &v, sizeof v), sizeof v);
+		many.order[many.n++] = me;
+	}
+	return 0;
+}
+
+/* How often one was served before another that was ready earlier. */
+static int
+many_at_once(void)
+{
+	static const uint64_t one = 1;
+	int i, late = 0;
+
+	many.n = 0;
+	for (i = 0; i < MANY; i++)
+		ck_assert_int_eq(write(many.fd[i], &one, sizeof one),
+		    sizeof one);
+	while (many.n < MANY)
+		test_result(co_sleep(CO_MS(1)), 0);
+	for (i = 1; i < MANY; i++)
+		late += many.order[i] < many.order[i - 1];
+	return late;
+}
+
+static int
+many_main(void *arg)
+{
+	const char *backend = getenv("LIBEV_FLAGS");
+	int i, k, most = TIMES;
+	struct co_scope s;
+
+	(void)arg;
+	if (backend && strcmp(backend, "1") == 0)
+		most = MANY;	/* select(2) knows numbers, not times */
+	co_scope(s) {
+		for (i = 0; i < MANY; i++) {
+			test_result(co_spawn(one_of_many, (void *)(intptr_t)i),
+			    0);
+			co_yield();	/* each waits before the next does */
+		}
+		for (k = 0; k < TIMES; k++)
+			ck_assert_int_lt(many_at_once(), most);
+	}
+	return s.status;
+}
+
+/*
+ * However many there are.  The kernel's own list begins somewhere in its
+ * middle now and then, so it is not quite the order in which we write.
+ */
+TEST(descriptors_are_served_in_the_order_in_which_they_became_ready)
+{
+	int i;
+
+	setenv("WEFT_CHAOS", "0", 1);	/* it has an order of its own */
+	for (i = 0; i < MANY; i++) {
+		many.fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		ck_assert_int_ge(many.fd[i], 0);
+	}
+	test_result(test_run(1, many_main, NULL), 0);
+	for (i = 0; i < MANY; i++)
+		close(many.fd[i]);
 }
 
 /* --- forked children ------------------------------------------------------ */
