@@ -187,7 +187,9 @@ class Tree:
             raise Broken("%s does not build; see %s" % (test, self.log))
         begin = time.time()
         more = {"WEFT_TEST_TIMEOUT": str(HANG), "TSAN_OPTIONS":
-                "halt_on_error=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+                "halt_on_error=1 suppressions=" + os.path.join(
+                    SRC, "tests", "tsan.supp"),
+                "UBSAN_OPTIONS": "print_stacktrace=1"}
         more.update(env)
         p = subprocess.Popen([os.path.join(self.obj, program)] + list(names),
                              cwd=self.obj, env=dict(os.environ, **more),
