@@ -26,6 +26,10 @@
 #include "base.h"
 #include "chaos.h"
 
+#ifdef WEFT_EXPLORE
+#include <explore_atomic.h>	/* the same for models: tests/explore/ */
+#else
+
 #define a_load_relaxed(p)	__atomic_load_n((p), __ATOMIC_RELAXED)
 #define a_load_acquire(p) \
 	(chaos_point(), __atomic_load_n((p), __ATOMIC_ACQUIRE))
@@ -94,4 +98,5 @@ a_pause(void)
 #endif
 }
 
+#endif
 #endif
