@@ -15,9 +15,9 @@
  *	alone_park	wait_park_raw, for a wait begun in the section; the
  *			section has been left
  *
- * What makes that true: a solo has one worker and one runtime, and ends before
- * a thread of another kind takes a lock, claims or cancels (lock.h).  So who
- * waits is a coroutine of this worker.  And the scope cannot end between the
+ * What makes that true: a solo ends before any other thread takes a lock,
+ * claims or cancels (lock.h).  So who waits is a coroutine, though it may be
+ * one of a worker that sleeps.  And the scope cannot end between the
  * caller's wait_check and its wait_begin: who ends it from outside has ended
  * the solo first, and then finds the wait that was begun (park.c, C3).
  *
@@ -64,10 +64,16 @@ alone_claim(struct task *t, uint64_t ticket)
 static always_inline void
 alone_wake(struct self *self, struct task *t, int code)
 {
+	struct worker *w = self->worker;
+
+	if (unlikely(t->worker != w)) {	/* or pinned, or of another runtime */
+		task_wake(t, code);
+		return;
+	}
 	t->wake = code;
 	trace_ready(t);
 	chaos_point();
-	(void)runq_push_new(&self->worker->runq, t);
+	sched_call_help(w, runq_push_new(&w->runq, t));
 }
 
 static always_inline int

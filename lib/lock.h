@@ -5,9 +5,10 @@
  * Layer 1.  A lock is a word: 0 free, 1 held.  It is held for a few dozen
  * instructions, never across a switch, never while user code runs.
  *
- * SOLO.  While one worker is the only thread that uses weft, a lock costs it
- * two plain stores: co__solo points to it, and inside a critical section its
- * self->crit is not 0.  Any other thread ends the solo before it takes a lock:
+ * SOLO.  While one worker is the only thread that uses weft, as all others
+ * sleep, a lock costs it two plain stores: co__solo points to it, and inside a
+ * critical section its self->crit is not 0.  Any other thread ends the solo
+ * before it takes a lock, a worker when it wakes:
  *
  *	the solo worker, solo_enter	a newcomer, co__solo_end
  *	crit++				co__solo = NULL
@@ -21,14 +22,19 @@
  * the lock also ends without it: then the word is 0, as nobody can have taken
  * it while crit was not 0.
  *
- * A solo begins (co__solo_begin, at the start of a runtime) only when no thread
- * that is not ours is inside a section or a wait; they count themselves:
+ * A solo begins (co__solo_begin, at the start of a runtime and now and then)
+ * only when no other worker is awake and no thread that is not ours is inside a
+ * section or a wait; they count themselves, in co__awake and co__foreign:
  *
- *	co__solo_begin			co__foreign_enter
- *	co__shared = 0			co__foreign++	(seq_cst)
+ *	co__solo_begin			co__foreign_enter, co__awake_enter
+ *	co__shared = 0			count++		(seq_cst)
  *	fence, seq_cst			co__shared == 0 ?
- *	co__foreign != 0 ?		  yes: co__solo_end
+ *	others counted ?		  yes: co__solo_end
  *	  yes: co__shared = 1, no solo
+ *
+ * A worker that is not counted (between co__awake_leave and co__awake_enter) is
+ * in a system call, and holds nothing for which the lone one could wait inside
+ * a section.
  */
 #ifndef WEFT_LOCK_H
 #define WEFT_LOCK_H
@@ -61,12 +67,18 @@ extern struct self *co__solo;
 extern uint32_t co__shared;
 /* Threads that are not ours, inside a section or a wait.  [atomic] */
 extern uint32_t co__foreign;
+/* Workers that do not sleep in their loop.  [atomic] */
+extern uint32_t co__awake;
 
 void co__lock_slow(struct lock *l);
 void co__solo_begin(struct self *s);	/* if it may */
 void co__solo_end(void);	/* when it returns, nobody elides a lock */
 void co__foreign_enter(void);
 void co__foreign_leave(void);
+void co__awake_enter(void);
+void co__awake_leave(void);
+void co__awake_count(uint32_t n);	/* before they start; -n: they ended */
+void co__solo_try(struct self *s, int64_t now);
 #ifdef WEFT_DEBUG
 void co__lock_note(enum lock_rank rank);	/* checks the order */
 void co__unlock_note(enum lock_rank rank);

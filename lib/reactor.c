@@ -116,6 +116,8 @@ before_waiting(struct ev_loop *loop)
 		reactor_wake(r);
 	r->waiting = 1;
 	loop_unlock(r);
+	if (r->may_doze)
+		co__awake_leave();
 }
 
 static void
@@ -126,6 +128,13 @@ after_waiting(struct ev_loop *loop)
 	loop_lock(r);
 	r->waiting = 0;
 	a_store_release(&r->rounds, r->rounds + 1); /* pairs with watch_drop */
+	if (!r->may_doze)
+		return;
+	/* Who is alone may want the lock inside a section, or wait there for
+	   this round to end. */
+	loop_unlock(r);
+	co__awake_enter();
+	loop_lock(r);
 }
 
 /* --- making and freeing --------------------------------------------------- */
@@ -445,6 +454,7 @@ reactor_poll(struct reactor *r, int64_t wait)
 	reactor_check_fresh(r);
 	if (wait != 0 && (!r->own_turn || r->nfired || !set_timer(r, wait)))
 		wait = 0;
+	r->may_doze = wait != 0;
 	ev_run(r->loop, wait == 0 ? EVRUN_NOWAIT : EVRUN_ONCE);
 	due = r->recheck_at != CO_FOREVER && os_now() >= r->recheck_at;
 	loop_unlock(r);

@@ -178,6 +178,7 @@ start_threads(struct runtime *rt)
 	uint32_t i, left;
 	int code = 0;
 
+	co__awake_count(rt->nworkers);
 	rt->starting = rt->nworkers - 1;
 	for (i = 1; i < rt->nworkers; i++) {
 		code = os_thread_start(&rt->workers[i].thread, worker_thread,
@@ -195,6 +196,7 @@ start_threads(struct runtime *rt)
 		a_heavy_barrier();
 		worker_wake_all(rt);
 		join_threads(rt, i);
+		co__awake_count(-rt->nworkers);
 	}
 	return code;
 }
@@ -273,6 +275,7 @@ delist(struct runtime *rt)
 	a_store_release(at, rt->next);
 	os_mutex_unlock(&mutex);
 	co__solo_end();
+	co__awake_count(-rt->nworkers);
 	deadlock_own_threads(-(int)rt->nworkers);
 }
 

@@ -78,22 +78,6 @@ is_here(const struct worker *w, const struct task *t)
 	    (w->rt == t->worker->rt && t->band != BAND_PINNED));
 }
 
-/*
- * More than one waits: perhaps somebody who sleeps should help.  Not for one
- * that this worker is about to run anyway: waking a thread costs more than
- * thousands of switches.  Not while somebody searches, and not soon after a
- * call that was in vain.
- */
-static always_inline void
-maybe_call_help(struct worker *w, uint32_t waiting)
-{
-	if (likely(!sched_wants_help(w, waiting)) || !w->runq.shared)
-		return;
-	a_light_barrier();	/* pairs with going to sleep, worker.c */
-	if (unlikely(a_load_relaxed(&w->rt->asleep_count) != 0))
-		co__call_help(w);
-}
-
 cold void
 co__call_help(struct worker *w)
 {
@@ -117,7 +101,7 @@ sched_ready(struct task *t)
 	trace_ready(t);
 	chaos_point();
 	if (likely(is_here(w, t)))
-		maybe_call_help(w, runq_push_new(&w->runq, t));
+		sched_call_help(w, runq_push_new(&w->runq, t));
 	else
 		ready_elsewhere(w, t);
 }
@@ -130,7 +114,7 @@ sched_ready_late(struct task *t)
 	trace_ready(t);
 	chaos_point();
 	if (likely(is_here(w, t)))
-		maybe_call_help(w, runq_push_old(&w->runq, t));
+		sched_call_help(w, runq_push_old(&w->runq, t));
 	else
 		ready_elsewhere(w, t);
 }
@@ -139,7 +123,7 @@ void
 sched_start(struct worker *w, struct task *t)
 {
 	trace_spawn(t, t->u.begin.fn);
-	maybe_call_help(w, runq_push_new(&w->runq, t));
+	sched_call_help(w, runq_push_new(&w->runq, t));
 }
 
 bool
@@ -201,6 +185,8 @@ co__sched_turn(struct worker *w)
 	co_time now = os_now();
 
 	adapt_turn(w, now);
+	if (a_load_relaxed(&co__shared))
+		co__solo_try(&w->self, now);
 	sched_take_inbound(w);
 	if (now >= a_load_relaxed(&w->timers.next) ||
 	    now - w->polled >= POLL_EVERY ||
@@ -208,7 +194,7 @@ co__sched_turn(struct worker *w)
 		w->go_native = true;
 		return NULL;
 	}
-	maybe_call_help(w, a_load_relaxed(&w->runq.waiting));
+	sched_call_help(w, a_load_relaxed(&w->runq.waiting));
 	return runq_take_oldest(&w->runq, w->turns);
 }
 

@@ -30,6 +30,22 @@ sched_wants_help(const struct worker *w, uint32_t waiting)
 	    !a_load_relaxed(&w->fine));
 }
 
+/*
+ * More than one waits: perhaps somebody who sleeps should help.  Not for one
+ * that this worker is about to run anyway: waking a thread costs more than
+ * thousands of switches.  Not while somebody searches, and not soon after a
+ * call that was in vain.
+ */
+static always_inline void
+sched_call_help(struct worker *w, uint32_t waiting)
+{
+	if (likely(!sched_wants_help(w, waiting)) || !w->runq.shared)
+		return;
+	a_light_barrier();	/* pairs with going to sleep, worker.c */
+	if (unlikely(a_load_relaxed(&w->rt->asleep_count) != 0))
+		co__call_help(w);
+}
+
 /* What runs next on w; NULL: nothing, or w->go_native is set. */
 static always_inline struct task *
 sched_next(struct worker *w)

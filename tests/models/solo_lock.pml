@@ -3,12 +3,13 @@
  * solo_lock.pml - a lone worker goes without locks, until somebody comes.
  *
  * Of: lock.h (SOLO: solo_enter, lock_take, lock_drop), lock.c (co__solo_begin,
- * co__solo_end, co__foreign_enter).
+ * co__solo_end, co__foreign_enter, co__awake_enter).
  *
- * The worker tries to begin a solo and then goes through two sections, with
- * two other threads that each go through one.  The worker's plain stores are in
- * a buffer; a heavy barrier of another thread and its own atomic operations
- * empty that.
+ * The worker twice tries to begin a solo and then goes through a section, and
+ * may sleep in between.  Another worker goes through one, sleeps, and goes
+ * through one more; a thread that is none goes through one.  The worker's plain
+ * stores are in a buffer; a heavy barrier of another thread and its own atomic
+ * operations empty that.
  *
  * BUG_LIGHT_END	word_tells: co__solo_end has a light barrier, so that one
  *			is inside by the lock and one without
@@ -17,11 +18,14 @@
  *			thread is inside a section
  * BUG_LOOK_ONCE	word_tells: solo_enter does not look at co__solo again
  *			once crit is set
+ * BUG_NO_AWAKE		word_tells: a solo begins without asking whether another
+ *			worker is awake
+ * BUG_WAKES_QUIETLY	word_tells: a worker that wakes does not end the solo
  */
 mtype = { CRIT, COUNT };
 
 bool crit, solo, shared = true, word, mutex;
-byte foreign, count, counts;
+byte foreign, awake = 2, count, counts;
 bool worker_in;
 byte others_in;
 chan buffer = [4] of { mtype, byte };
@@ -51,24 +55,49 @@ inline solo_begin()
 	atomic { !mutex -> mutex = true };
 	shared = false;
 	empty(buffer);			/* a fence of its own */
-#ifndef BUG_NO_COUNT
 	if
+#ifndef BUG_NO_COUNT
 	:: foreign > 0 -> shared = true
-	:: foreign == 0 -> solo = true
-	fi;
-#else
-	solo = true;
 #endif
+#ifndef BUG_NO_AWAKE
+	:: awake != 1 -> shared = true
+#endif
+	:: else -> solo = true
+	fi;
+	mutex = false
+}
+
+inline solo_end()
+{
+	atomic { !mutex -> mutex = true };
+	was = solo;
+	solo = false;
+	if
+	:: was ->
+#ifndef BUG_LIGHT_END
+		empty(buffer);		/* a_heavy_barrier() */
+#endif
+#ifndef BUG_NO_WAIT
+		!crit
+#else
+		skip
+#endif
+	:: else
+	fi;
+	shared = true;
 	mutex = false
 }
 
 active proctype worker()
 {
 	byte mine, i;
-	bool elided;
+	bool elided, was;
 
-	solo_begin();
 	for (i : 1 .. 2) {
+		if
+		:: shared -> solo_begin()	/* co__solo_try */
+		:: else
+		fi;
 		elided = solo;		/* lock_take: solo_enter */
 		if
 		:: elided ->
@@ -99,32 +128,48 @@ active proctype worker()
 		if
 		:: elided -> buffer!CRIT(0)
 		:: else -> atomic { empty(buffer) -> word = false }
+		fi;
+		if
+		:: true -> atomic { empty(buffer) -> awake-- };
+			atomic { empty(buffer) -> awake++ };
+			if		/* co__awake_enter */
+			:: !shared && !solo -> solo_end()
+			:: else
+			fi
+		:: true
 		fi
 	}
 }
 
-inline solo_end()
+inline section()
 {
-	atomic { !mutex -> mutex = true };
-	was = solo;
-	solo = false;
-	if
-	:: was ->
-#ifndef BUG_LIGHT_END
-		empty(buffer);		/* a_heavy_barrier() */
-#endif
-#ifndef BUG_NO_WAIT
-		!crit
-#else
-		skip
-#endif
-	:: else
-	fi;
-	shared = true;
-	mutex = false
+	atomic { !word -> word = true };
+	others_in++;
+	check();
+	n = count;
+	count = n + 1;
+	others_in--;
+	word = false
 }
 
-active [2] proctype other()
+active proctype sleeper()
+{
+	byte n;
+	bool was;
+
+	section();
+	awake--;
+	awake++;			/* co__awake_enter */
+#ifndef BUG_WAKES_QUIETLY
+	if
+	:: !shared -> solo_end()
+	:: shared
+	fi;
+#endif
+	section()
+}
+
+active proctype other()
 {
 	byte n;
 	bool was;
@@ -134,19 +179,13 @@ active [2] proctype other()
 	:: !shared -> solo_end()
 	:: shared
 	fi;
-	atomic { !word -> word = true };
-	others_in++;
-	check();
-	n = count;
-	count = n + 1;
-	others_in--;
-	word = false;
+	section();
 	foreign--
 }
 
 active proctype monitor()
 {
 	timeout;
-	nothing_lost = (count == 4 && empty(buffer));
+	nothing_lost = (count == 5 && empty(buffer));
 	assert(nothing_lost)
 }
