@@ -40,17 +40,21 @@ enum { EXPLORE_THREADS = 3 };
 
 enum explore_how {
 	ITSELF,		/* the model asks explore_bug() */
-	LEFT_OUT,	/* a store, a fence, a barrier is not there */
+	LEFT_OUT,	/* a store, a fence, a barrier is not there; a CAS
+			   does nothing and says that it succeeded */
 	FORGED,		/* a load gives `value`, another operation writes it;
 			   a CAS succeeds in any case */
 	SPLIT,		/* a read-modify-write is a load and a store */
-	LATER,		/* a store is made after its thread's next load */
+	AS_BEFORE,	/* a load gives what the one before it gave */
+	LATER,		/* a store is made after its thread's next load; with
+			   `value`, so many loads later */
 	EARLIER		/* a store overtakes those before it */
 };
 
 struct explore_bug {
 	const char *name;
-	const char *says;	/* part of the violation that it must cause */
+	const char *says;	/* part of the violation that it must cause;
+				   "": any */
 	enum explore_how how;
 	enum explore_op op;	/* the operation of this kind ... */
 	const char *func;	/* ... in this function ... */

@@ -74,9 +74,10 @@ struct thread {
 	unsigned at;
 	size_t size;
 	uint64_t scratch;	/* a bug puts a value there, or takes it */
+	uint64_t before;	/* what its last load gave */
 	bool split;
-	/* LATER: the store that waits for the next load. */
-	bool held;
+	/* LATER: a store that waits for so many loads; 0: none. */
+	uint64_t held;
 	void *held_object;
 	unsigned held_at;
 	size_t held_size;

@@ -132,9 +132,9 @@ memory_find(const struct explore_site *at, const void *p, size_t size)
 			    at->file, at->line);
 		return r->at + (unsigned)(q - r->p);
 	}
-	explore_violation("an operation on what is not shared", at->file,
-	    at->line);
-	return 0;
+	fprintf(stderr, "explore: %s of %s (%s:%d) is not shared\n", at->what,
+	    at->func, at->file, at->line);
+	abort();
 }
 
 uint64_t

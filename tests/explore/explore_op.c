@@ -45,7 +45,7 @@ bugged(struct explore_site *at)
 static void
 held_store(struct thread *t)
 {
-	t->held = false;
+	t->held = 0;
 	memcpy(t->held_object, &t->held_value, t->held_size);
 	memory_stored(ex.current, t->held_at, t->held_size);
 }
@@ -86,6 +86,22 @@ look(struct thread *t)
 	looked(t, t->at, t->size);
 }
 
+/* True: a bug gives another value, in t->scratch. */
+static bool
+forge(struct thread *t, struct explore_site *at)
+{
+	const struct explore_bug *b = ex.bug;
+
+	if (!bugged(at) || (b->instead_of &&
+	    memory_value(t->at, t->size) != b->instead_of))
+		return false;
+	if (b->how != FORGED && b->how != AS_BEFORE)
+		return false;
+	t->scratch = b->how == FORGED ? b->value : t->before;
+	trace(at, " forged as ", t->scratch);
+	return true;
+}
+
 const void *
 explore_load(struct explore_site *at, const void *p, size_t size)
 {
@@ -98,14 +114,11 @@ explore_load(struct explore_site *at, const void *p, size_t size)
 		return p;
 	begin_on(t, at, p, size, false);
 	look(t);
-	if (bugged(at) && ex.bug->how == FORGED && (!ex.bug->instead_of ||
-	    memory_value(t->at, size) == ex.bug->instead_of)) {
-		t->scratch = ex.bug->value;
-		trace(at, " forged as ", t->scratch);
+	if (forge(t, at))
 		return &t->scratch;
-	}
-	trace(at, " is ", memory_value(t->at, size));
-	if (!t->held)
+	t->before = memory_value(t->at, size);
+	trace(at, " is ", t->before);
+	if (!t->held || --t->held > 0)
 		return p;
 	memcpy(&t->scratch, p, size);
 	ex.op++;
@@ -144,7 +157,7 @@ explore_stored(void)
 		    " is left out", 0);
 		if (ex.bug->how == LEFT_OUT)
 			return;
-		t->held = true;
+		t->held = 1 + ex.bug->value;
 		t->held_object = t->object;
 		t->held_at = t->at;
 		t->held_size = t->size;
@@ -170,7 +183,8 @@ change(struct explore_site *at, void *p, size_t size)
 	t->impatient = NULL;
 	begin_on(t, at, p, size, true);
 	t->split = bugged(at) && (ex.bug->how == SPLIT ||
-	    (ex.bug->how == FORGED && at->op == OP_CAS));
+	    ((ex.bug->how == FORGED || ex.bug->how == LEFT_OUT) &&
+	    at->op == OP_CAS));
 	if (!t->split)
 		memory_drain(ex.current, ex.current);
 	look(t);
@@ -192,7 +206,7 @@ explore_cas(struct explore_site *at, void *p, size_t size, const void *old)
 {
 	void *q = change(at, p, size);
 
-	if (q != p && ex.bug->how == FORGED)
+	if (q != p && ex.bug->how != SPLIT)
 		memcpy(q, old, size);
 	return q;
 }
@@ -204,6 +218,11 @@ explore_changed(void)
 
 	if (ex.current == NOBODY)
 		return;
+	if (t->split && ex.bug->how == LEFT_OUT) {
+		t->split = false;
+		trace(t->site, " is left out", 0);
+		return;
+	}
 	if (t->split) {
 		t->split = false;
 		ex.op++;

@@ -4,6 +4,8 @@
  */
 #include "machine.h"
 
+#include "lock.c"		/* its own variables are shared, too */
+
 #include "chaos.h"
 #include "sched.h"
 #include "scope.h"
@@ -64,14 +66,20 @@ machine_setup(enum machine_kind a, enum machine_kind b, enum machine_kind c)
 	co__solo = NULL;
 	co__shared = 1;
 	co__foreign = 0;
+	co__awake = 0;
+	solo_after = 0;
 	explore_share(&co__solo, sizeof co__solo);
 	explore_share(&co__shared, sizeof co__shared);
 	explore_share(&co__foreign, sizeof co__foreign);
+	explore_share(&co__awake, sizeof co__awake);
+	explore_share_quietly(&solo_after, sizeof solo_after);
 	for (i = 0; i < EXPLORE_THREADS; i++) {
-		if (kinds[i] == WORKER)
+		if (kinds[i] == WORKER) {
 			make_worker(i);
-		else if (kinds[i] == STAND_IN)
+			co__awake++;
+		} else if (kinds[i] == STAND_IN) {
 			make_stand_in(i);
+		}
 	}
 }
 
@@ -91,6 +99,16 @@ machine_task(int thread)
 {
 	return kinds[thread] == WORKER ? &machine.task[thread] :
 	    &machine.foreign[thread].task;
+}
+
+void
+machine_end(void)
+{
+	int i;
+
+	for (i = 0; i < EXPLORE_THREADS; i++)
+		explore_assert(!machine.ready[i] && !machine.foreign[i].woken,
+		    "a task is woken that does not wait");
 }
 
 /* --- sched.c, worker.c: no budget, so that every park comes here ---------- */

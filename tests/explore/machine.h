@@ -28,13 +28,15 @@ extern struct machine {
 	uint32_t ready[EXPLORE_THREADS];	/* [atomic] made so */
 } machine;
 
-/* In a model's setup, first.  Shares what every model has. */
+/* In a model's setup, first.  Shares what every model has; workers are
+   awake. */
 void machine_setup(enum machine_kind a, enum machine_kind b,
     enum machine_kind c);
 /* For .enter. */
 void machine_enter(int thread);
 
-/* The calling thread of the model. */
 struct task *machine_task(int thread);
+/* For .end: nobody was woken who did not wait. */
+void machine_end(void);
 
 #endif
