@@ -260,7 +260,7 @@ TEST(connections_come_and_go)
 
 /* --- running out of descriptors ------------------------------------------- */
 
-static int accepted;
+static _Atomic int accepted;
 
 static int
 accept_all(void *arg)
