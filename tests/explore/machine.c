@@ -229,16 +229,27 @@ co__bug(const char *what, const char *file, int line)
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-#if defined __x86_64__
-uint8_t co__context_reload;
-#endif
-
 #define NEVER(function, result) \
 	function \
 	{ \
 		bug("it is never called: " #function); \
 		return result; \
 	}
+
+/* What the switch of this build is made of. */
+#if defined WEFT_ASAN || defined WEFT_TSAN
+NEVER(void context_switch(struct context *from, struct context *to), )
+NEVER(void context_leave(struct context *from, struct context *to), )
+NEVER(void context_landed(void), )
+#endif
+#if defined WEFT_CONTEXT_BOOST
+NEVER(struct context_transfer jump_fcontext(void *to, void *data),
+    (struct context_transfer){ 0 })
+#elif !defined CONTEXT_HOP
+NEVER(void co__context_jump(struct context *from, struct context *to), )
+#elif defined __x86_64__
+__attribute__((used)) uint8_t co__context_reload;	/* by asm statements */
+#endif
 
 NEVER(void co__sched_bury(struct worker *w), )
 NEVER(void sched_yield_now(void), )
