@@ -8,7 +8,7 @@
  * preemptions; changes where a thread waits, spins or ends are free.
  *
  * MEMORY is that of x86: a store goes into a buffer of its thread, in order,
- * and the thread itself sees it.  It comes to memory when its thread makes a
+ * and its thread sees it at once.  It comes to memory when that makes a
  * fence or an atomic read-modify-write, when another makes a heavy barrier, and
  * else when the explorer chooses.  It chooses at the last moment: when somebody
  * looks at that place, or stores over it.  Until then nobody can tell.  Plain
@@ -20,8 +20,11 @@
  * thread touches too, and one of them writes; what that is, is learned: when
  * an operation shows more of it, all begins anew.
  *
- * SPINNING (a_pause, os_give_way): the thread goes on after another one has
- * stored something.
+ * SPINNING (a_pause): the thread goes on when another one has stored where it
+ * has looked, at one of its last four places.  If that store is still in a
+ * buffer, its next look there makes it come to memory: so no loop goes round
+ * for nothing.  Where nobody can run, all stores come to memory; if that helps
+ * nobody, it is a violation.
  *
  * BUGS are planted in single operations, at run time: see struct explore_bug.
  *

@@ -65,8 +65,9 @@ struct thread {
 	void *arg;
 	struct look looks[LOOKS];	/* the last ones */
 	unsigned nlooks;
-	bool stale;		/* it spun: what its next look is for has not
-				   come to memory yet */
+	struct look spun[LOOKS];	/* those before it spun ... */
+	bool stale;		/* ... and it goes on for what is there in a
+				   buffer: its next look there must find it */
 	const char *impatient;	/* the function that it counts down in */
 	/* The operation that it is in. */
 	struct explore_site *site;
@@ -96,7 +97,10 @@ void block(enum state state);
 void came(int t, unsigned at, size_t size);
 /* t looks there, in an operation. */
 void looked(struct thread *t, unsigned at, size_t size);
-bool has_news(const struct thread *t);
+/* It goes on after it spun. */
+void spun(struct thread *t);
+/* Must this look find what is not in memory yet? */
+bool must_find(struct thread *t, unsigned at, size_t size);
 /* Does it spin in the function that counts? */
 bool counts_down(const struct explore_site *at);
 

@@ -80,9 +80,8 @@ begin_on(struct thread *t, struct explore_site *at, const void *p, size_t size,
 static void
 look(struct thread *t)
 {
-	memory_look(ex.current, t->at, t->size, t->stale &&
-	    memory_awaits(ex.current, t->at, t->size));
-	t->stale = false;
+	memory_look(ex.current, t->at, t->size,
+	    must_find(t, t->at, t->size));
 	looked(t, t->at, t->size);
 }
 
@@ -308,9 +307,7 @@ explore_pause(struct explore_site *at)
 		return;
 	}
 	block(SPINS);
-	t->stale = !has_news(t);
-	memset(t->looks, 0, sizeof t->looks);
-	t->nlooks = 0;
+	spun(t);
 }
 
 void

@@ -38,7 +38,7 @@ void explore_changed(void);
 void explore_fence(struct explore_site *at);
 void explore_light(struct explore_site *at);
 void explore_heavy(struct explore_site *at);
-/* Spinning: others run until one of them stores something. */
+/* Spinning: see explore.h. */
 void explore_pause(struct explore_site *at);
 
 #endif

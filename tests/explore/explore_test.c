@@ -274,7 +274,32 @@ spin_on_y(void)
 	a = a_load_relaxed(&s.x);
 }
 
+static void
+spin_on_both(void)
+{
+	while (!a_load_acquire(&s.z) || !a_load_acquire(&s.y))
+		a_pause();
+	b = a_load_relaxed(&s.x);
+}
+
+static void
+spin_on_either(void)
+{
+	while (!a_load_acquire(&s.z) && !a_load_acquire(&s.y))
+		a_pause();
+	b = a_load_relaxed(&s.x) + a_load_relaxed(&s.z);
+}
+
+static void
+signal_z(void)
+{
+	a_store_release(&s.z, 1);
+}
+
 TEST(who_spins_goes_on_in_the_end)
 {
 	gives(MODEL("spin", spin_on_y, signal_y, spin_on_y), "1000");
+	gives(MODEL("spin_on_both", spin_on_both, signal_y, signal_z), "0100");
+	gives(MODEL("spin_on_either", spin_on_either, signal_y, signal_z),
+	    "0100 0200");
 }

@@ -50,7 +50,7 @@ looked(struct thread *t, unsigned at, size_t size)
 	t->looks[k] = (struct look){ at, size, false };
 }
 
-bool
+static bool
 has_news(const struct thread *t)
 {
 	unsigned k;
@@ -72,6 +72,32 @@ may_have_news(int i)
 		    threads[i].looks[k].size))
 			return true;
 	return false;
+}
+
+void
+spun(struct thread *t)
+{
+	t->stale = !has_news(t);
+	memcpy(t->spun, t->looks, sizeof t->spun);
+	memset(t->looks, 0, sizeof t->looks);
+	t->nlooks = 0;
+}
+
+bool
+must_find(struct thread *t, unsigned at, size_t size)
+{
+	unsigned k;
+	bool must;
+
+	for (k = 0; k < LOOKS; k++)
+		if (t->spun[k].at == at && t->spun[k].size == size)
+			break;
+	if (k == LOOKS)
+		t->stale = false;	/* it has left the loop */
+	must = t->stale && memory_awaits(ex.current, at, size);
+	if (must)
+		t->stale = false;
+	return must;
 }
 
 int
