@@ -147,6 +147,18 @@ sched_park(struct task *t)
 	co__sched_turn(t->worker);
 }
 
+/* --- task.c --------------------------------------------------------------- */
+
+void
+task_each(struct runtime *rt, void (*fn)(struct task *, void *), void *arg)
+{
+	int i;
+
+	(void)rt;
+	for (i = 0; i < EXPLORE_THREADS; i++)
+		fn(&machine.task[i], arg);
+}
+
 /* --- os_linux.c ----------------------------------------------------------- */
 
 void
@@ -261,8 +273,6 @@ NEVER(int timer_add(struct timers *h, co_time now, co_time when, void *owner,
     uint64_t ticket, uint32_t *ret_id), 0)
 NEVER(bool timer_del(struct timers *h, uint32_t id, const void *owner,
     uint64_t ticket), false)
-NEVER(void task_each(struct runtime *rt, void (*fn)(struct task *, void *),
-    void *arg), )
 
 #ifdef WEFT_CHAOS
 void
