@@ -13,10 +13,19 @@ uint32_t co__shared = 1;
 uint32_t co__foreign;
 uint32_t co__awake;
 
-/* After a solo has ended, ns: ending one costs 2 us.  A guess, not measured. */
-enum { SOLO_REST = 200 * 1000 };
+/*
+ * Ending a solo costs some microseconds on two processors: after one that was
+ * short the next waits twice as long, after a long one little.  Guesses, not
+ * measured.
+ */
+enum {
+	SOLO_LONG = 1000 * 1000,	/* ns */
+	REST_LEAST = 100 * 1000,
+	REST_MOST = 8 * 1000 * 1000
+};
 
 static struct os_mutex solo_mutex;
+static int64_t solo_since, rest = REST_LEAST;	/* [solo_mutex] */
 static int64_t solo_after;	/* [atomic] no solo before that time */
 
 #if defined self_get
@@ -66,6 +75,7 @@ co__solo_begin(struct self *s)
 			a_store_release(&co__shared, 1);
 		else
 			a_store_release(&co__solo, s);
+		solo_since = os_now();
 	}
 	os_mutex_unlock(&solo_mutex);
 }
@@ -80,6 +90,17 @@ co__solo_try(struct self *s, int64_t now)
 		co__solo_begin(s);
 }
 
+/* The mutex is held. */
+static void
+take_rest(int64_t now)
+{
+	if (now - solo_since >= SOLO_LONG)
+		rest = REST_LEAST;
+	else if (rest < REST_MOST)
+		rest *= 2;
+	a_store_relaxed(&solo_after, now + rest);
+}
+
 cold void
 co__solo_end(void)
 {
@@ -92,7 +113,7 @@ co__solo_end(void)
 		a_heavy_barrier();	/* pairs with solo_enter */
 		while (a_load_acquire(&s->crit) != 0)	/* with solo_leave */
 			os_give_way();
-		a_store_relaxed(&solo_after, os_now() + SOLO_REST);
+		take_rest(os_now());
 	}
 	a_store_release(&co__shared, 1);
 	os_mutex_unlock(&solo_mutex);

@@ -112,7 +112,7 @@ visits(void *arg)
 	for (i = 0; i < town.visits; i++) {
 		for (spin = test_below(&seed, 100000); spin > 0; spin--)
 			__asm__ volatile("");
-		test_result(co_sleep((co_time)test_below(&seed, CO_US(800))),
+		test_result(co_sleep((co_time)test_below(&seed, CO_MS(6))),
 		    0);
 		for (k = 0; k < GUESTS; k++)
 			test_result(chan_send(town.ch, 1), 0);
@@ -167,7 +167,7 @@ TEST(workers_wake_while_another_is_alone, .seconds = 240)
 	size_t capacity;
 
 	town.seed = test_seed();
-	town.visits = test_count(300, 100000);
+	town.visits = test_count(100, 30000);
 	for (capacity = 0; capacity <= 2; capacity += 2)
 		FOR_WORKERS(w) {
 			if (w == 1)
