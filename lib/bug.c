@@ -9,14 +9,24 @@
 #include "atomic.h"
 
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 void (*co__bug_where)(void);
 
-static void
-put(const char *s)
+static struct iovec
+piece(const char *s)
 {
-	ssize_t n = write(STDERR_FILENO, s, strlen(s));
+	return (struct iovec){ (void *)(uintptr_t)s, strlen(s) };
+}
+
+/* In one call: others may be writing, too. */
+static void
+put(const char *what, const char *file, const char *digits)
+{
+	const struct iovec v[] = { piece("weft: bug: "), piece(what),
+		piece(" at "), piece(file), piece(":"), piece(digits) };
+	ssize_t n = writev(STDERR_FILENO, v, sizeof v / sizeof v[0]);
 
 	(void)n;
 }
@@ -27,21 +37,18 @@ co__bug(const char *what, const char *file, int line)
 	void (*where)(void);
 	char digits[16];
 	int i = sizeof digits;
+	ssize_t n;
 
 	digits[--i] = '\0';
 	do {
 		digits[--i] = (char)('0' + line % 10);
 		line /= 10;
 	} while (line > 0 && i > 0);
-	put("weft: bug: ");
-	put(what);
-	put(" at ");
-	put(file);
-	put(":");
-	put(digits + i);
+	put(what, file, digits + i);
 	where = a_load_relaxed(&co__bug_where);
 	if (where)
 		where();
-	put("\n");
+	n = write(STDERR_FILENO, "\n", 1);
+	(void)n;
 	abort();
 }
