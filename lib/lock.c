@@ -60,6 +60,14 @@ co__lock_slow(struct lock *l)
 	    a_xchg_acquire(&l->word, 1) != 0);
 }
 
+/* The mutex is held. */
+static void
+start_solo(struct self *s)
+{
+	solo_since = os_now();
+	a_store_release(&co__solo, s);
+}
+
 cold void
 co__solo_begin(struct self *s)
 {
@@ -74,13 +82,11 @@ co__solo_begin(struct self *s)
 		    a_load_acquire(&co__awake) != 1)
 			a_store_release(&co__shared, 1);
 		else
-			a_store_release(&co__solo, s);
-		solo_since = os_now();
+			start_solo(s);
 	}
 	os_mutex_unlock(&solo_mutex);
 }
 
-/* Now and then, of a worker that holds no lock. */
 void
 co__solo_try(struct self *s, int64_t now)
 {
@@ -119,12 +125,28 @@ co__solo_end(void)
 	os_mutex_unlock(&solo_mutex);
 }
 
+/*
+ * Nobody else is alone when it returns; its own solo a worker finds as it left
+ * it.  NULL is one that is just beginning, and nobody's: who is new to weft has
+ * no self.
+ */
+static void
+count_in(uint32_t *count, uint32_t n)
+{
+	struct self *solo;
+
+	a_add_seqcst(count, n);
+	if (a_load_acquire(&co__shared) != 0)
+		return;
+	solo = a_load_acquire(&co__solo);
+	if (!solo || solo != self_get())
+		co__solo_end();
+}
+
 void
 co__foreign_enter(void)
 {
-	a_add_seqcst(&co__foreign, 1);
-	if (a_load_acquire(&co__shared) == 0)
-		co__solo_end();
+	count_in(&co__foreign, 1);
 }
 
 void
@@ -133,26 +155,16 @@ co__foreign_leave(void)
 	a_add_acqrel(&co__foreign, -1u);
 }
 
-/* Its own solo a worker finds as it left it. */
 void
-co__awake_enter(void)
+co__awake_enter(uint32_t n)
 {
-	a_add_seqcst(&co__awake, 1);
-	if (a_load_acquire(&co__shared) == 0 &&
-	    a_load_acquire(&co__solo) != self_get())
-		co__solo_end();
+	count_in(&co__awake, n);
 }
 
 void
-co__awake_leave(void)
+co__awake_leave(uint32_t n)
 {
-	a_add_acqrel(&co__awake, -1u);
-}
-
-void
-co__awake_count(uint32_t n)
-{
-	a_add_seqcst(&co__awake, n);
+	a_add_acqrel(&co__awake, -n);
 }
 
 #ifdef WEFT_DEBUG

@@ -75,9 +75,10 @@ void co__solo_begin(struct self *s);	/* if it may */
 void co__solo_end(void);	/* when it returns, nobody elides a lock */
 void co__foreign_enter(void);
 void co__foreign_leave(void);
-void co__awake_enter(void);
-void co__awake_leave(void);
-void co__awake_count(uint32_t n);	/* before they start; -n: they ended */
+void co__awake_enter(uint32_t n);	/* one wakes, or n are about to start */
+void co__awake_leave(uint32_t n);	/* one goes to sleep, or n have ended */
+/* The same as begin, but not soon after one that was short.  For now and then,
+   of a worker that holds no lock. */
 void co__solo_try(struct self *s, int64_t now);
 #ifdef WEFT_DEBUG
 void co__lock_note(enum lock_rank rank);	/* checks the order */

@@ -117,7 +117,7 @@ before_waiting(struct ev_loop *loop)
 	r->waiting = 1;
 	loop_unlock(r);
 	if (r->may_doze)
-		co__awake_leave();
+		co__awake_leave(1);
 }
 
 static void
@@ -133,7 +133,7 @@ after_waiting(struct ev_loop *loop)
 	/* Who is alone may want the lock inside a section, or wait there for
 	   this round to end. */
 	loop_unlock(r);
-	co__awake_enter();
+	co__awake_enter(1);
 	loop_lock(r);
 }
 

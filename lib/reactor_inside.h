@@ -92,9 +92,9 @@ void spare_free(struct reactor *r);	/* after the loop */
 
 /* --- reactor_watch.c; r->lock is held where not said otherwise ------------ */
 
-/* An event, for who runs the loop. */
 /* Room for so many notes from the next round on: 0 or -ENOMEM. */
 int reactor_assure_fired(struct reactor *r, size_t room);
+/* An event, for who runs the loop. */
 void reactor_note(struct reactor *r, const struct watch *w, unsigned events);
 /* I4. */
 void reactor_check_fresh(struct reactor *r);

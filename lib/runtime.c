@@ -178,7 +178,7 @@ start_threads(struct runtime *rt)
 	uint32_t i, left;
 	int code = 0;
 
-	co__awake_count(rt->nworkers);
+	co__awake_enter(rt->nworkers);
 	rt->starting = rt->nworkers - 1;
 	for (i = 1; i < rt->nworkers; i++) {
 		code = os_thread_start(&rt->workers[i].thread, worker_thread,
@@ -196,7 +196,7 @@ start_threads(struct runtime *rt)
 		a_heavy_barrier();
 		worker_wake_all(rt);
 		join_threads(rt, i);
-		co__awake_count(-rt->nworkers);
+		co__awake_leave(rt->nworkers);
 	}
 	return code;
 }
@@ -257,10 +257,8 @@ enlist(struct runtime *rt)
 	os_mutex_lock(&mutex);
 	rt->next = runtimes;
 	a_store_release(&runtimes, rt);
-	if (rt->nworkers == 1 && !rt->next)
+	if (rt->nworkers == 1)
 		co__solo_begin(&rt->workers[0].self);
-	else
-		co__solo_end();
 	os_mutex_unlock(&mutex);
 }
 
@@ -275,7 +273,7 @@ delist(struct runtime *rt)
 	a_store_release(at, rt->next);
 	os_mutex_unlock(&mutex);
 	co__solo_end();
-	co__awake_count(-rt->nworkers);
+	co__awake_leave(rt->nworkers);
 	deadlock_own_threads(-(int)rt->nworkers);
 }
 
@@ -336,8 +334,9 @@ demolish(struct runtime *rt)
 
 /*
  * The calling thread is worker 0.  The main task is queued only when the
- * runtime is on the list: from then on another worker may run it, and what it
- * runs may touch what a lone worker of another runtime uses without locks.
+ * runtime is on the list: from then on another worker may run it.  What it runs
+ * may touch what other runtimes use; nobody there is alone since start_threads
+ * has counted our workers.
  */
 static int
 run(struct runtime *rt, struct task *main_task)

@@ -74,7 +74,7 @@ static const struct explore_bug bugs[] = {
 	BUG_AT("BUG_NO_FENCE", "", LEFT_OUT, OP_FENCE,
 	    "co__solo_begin", NULL),
 	BUG_AT("BUG_NO_END", "", FORGED, OP_LOAD,
-	    "co__foreign_enter", "&co__shared", .value = 1),
+	    "count_in", "&co__shared", .value = 1),
 	BUG_AT("BUG_LOOK_ONCE", "", AS_BEFORE, OP_LOAD,
 	    "solo_enter", "&co__solo", .nth = 2),
 	BUG_AT("BUG_LOOK_FIRST", "", LATER, OP_STORE,
@@ -144,23 +144,23 @@ static void
 sleeps_between(void)
 {
 	solo_when_alone();
-	co__awake_leave();
-	co__awake_enter();
+	co__awake_leave(1);
+	co__awake_enter(1);
 	section();
 }
 
 static void
 wakes(void)
 {
-	co__awake_enter();
+	co__awake_enter(1);
 	section();
-	co__awake_leave();
+	co__awake_leave(1);
 }
 
 static const struct explore_bug bugs_of_sleepers[] = {
 	BUG_AT("BUG_NO_AWAKE", "", FORGED, OP_LOAD, "co__solo_begin",
 	    "&co__awake", .value = 1),
-	BUG_AT("BUG_WAKES_QUIETLY", "", FORGED, OP_LOAD, "co__awake_enter",
+	BUG_AT("BUG_WAKES_QUIETLY", "", FORGED, OP_LOAD, "count_in",
 	    "&co__shared", .value = 1),
 	BUG_AT("BUG_NO_FENCE", "", LEFT_OUT, OP_FENCE, "co__solo_begin",
 	    NULL),
