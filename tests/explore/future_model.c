@@ -17,7 +17,6 @@ static struct shared {
 	uint32_t value;
 } s;
 
-static struct task gone;
 static uint32_t got;
 static int code;
 
@@ -26,31 +25,19 @@ setup(void)
 {
 	machine_setup(WORKER, WORKER, WORKER);
 	memset(&s, 0, sizeof s);
-	memset(&gone, 0, sizeof gone);
-	gone.kind = TASK_CORO;
 	s.future.cell.value = (char *)&s.value;
 	s.future.cell.size = sizeof s.value;
 	got = 0;
 	code = 1;
 	explore_share(&s, sizeof s);
-	explore_forbid(&gone, sizeof gone);
-}
-
-static noinline void
-write_over_frames(void)
-{
-	void *volatile below[256];
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(below); i++)
-		below[i] = &gone;
+	machine_forbid_gone();
 }
 
 static void
 reader(void)
 {
 	code = co__future_get(&s.future, &got);
-	write_over_frames();
+	machine_write_over_frames();
 }
 
 static void
@@ -60,17 +47,6 @@ setter(void)
 
 	explore_assert(co__future_set(&s.future, &value) == 0,
 	    "it was set before");
-}
-
-/* As wake_ended in scope_end.c. */
-static void
-canceller(void)
-{
-	struct task *t = &machine.task[0];
-	uint64_t park = a_load_acquire(&t->park);
-
-	if (park & PARK_WAITING && wait_claim(t, park))
-		task_wake(t, -ECANCELED);
 }
 
 static void
@@ -98,7 +74,7 @@ static const struct explore_bug bugs[] = {
 TEST(who_waits_for_a_future_gets_its_value)
 {
 	static const struct explore_model m = { .name = "future",
-		.setup = setup, .thread = { reader, setter, canceller },
+		.setup = setup, .thread = { reader, setter, machine_cancel_wait },
 		.end = end, .enter = machine_enter, .bugs = bugs };
 
 	explore(&m);

@@ -17,7 +17,6 @@ static struct shared {
 	struct co_task handle;
 } s;
 
-static struct task gone;
 static int joined;
 
 static void
@@ -25,22 +24,10 @@ setup(void)
 {
 	machine_setup(WORKER, WORKER, WORKER);
 	memset(&s, 0, sizeof s);
-	memset(&gone, 0, sizeof gone);
-	gone.kind = TASK_CORO;
 	joined = 0;
 	join_begin(&s.handle, &machine.task[1]);
 	explore_share(&s, sizeof s);
-	explore_forbid(&gone, sizeof gone);
-}
-
-static noinline void
-write_over_frames(void)
-{
-	void *volatile below[256];
-	size_t i;
-
-	for (i = 0; i < ARRAY_LEN(below); i++)
-		below[i] = &gone;
+	machine_forbid_gone();
 }
 
 static void
@@ -48,7 +35,7 @@ joiner(void)
 {
 	do {
 		joined = co_join(&s.handle);
-		write_over_frames();
+		machine_write_over_frames();
 	} while (joined == -ECANCELED);
 	memset(&s.handle, GONE, sizeof s.handle);
 }
@@ -57,17 +44,6 @@ static void
 task(void)
 {
 	join_deliver(&s.handle, RESULT);
-}
-
-/* As wake_ended in scope_end.c. */
-static void
-canceller(void)
-{
-	struct task *t = &machine.task[0];
-	uint64_t park = a_load_acquire(&t->park);
-
-	if (park & PARK_WAITING && wait_claim(t, park))
-		task_wake(t, -ECANCELED);
 }
 
 static void
@@ -102,7 +78,7 @@ static const struct explore_bug bugs[] = {
 TEST(a_joiner_gets_the_result_and_nobody_touches_what_is_gone)
 {
 	static const struct explore_model m = { .name = "join",
-		.setup = setup, .thread = { joiner, task, canceller },
+		.setup = setup, .thread = { joiner, task, machine_cancel_wait },
 		.end = end, .enter = machine_enter, .bugs = bugs };
 
 	explore(&m);

@@ -102,6 +102,36 @@ machine_task(int thread)
 }
 
 void
+machine_cancel_wait(void)
+{
+	struct task *t = &machine.task[0];
+	uint64_t park = a_load_acquire(&t->park);
+
+	if (park & PARK_WAITING && wait_claim(t, park))
+		task_wake(t, -ECANCELED);
+}
+
+static struct task gone;
+
+void
+machine_forbid_gone(void)
+{
+	memset(&gone, 0, sizeof gone);
+	gone.kind = TASK_CORO;
+	explore_forbid(&gone, sizeof gone);
+}
+
+noinline void
+machine_write_over_frames(void)
+{
+	void *volatile below[256];
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(below); i++)
+		below[i] = &gone;
+}
+
+void
 machine_end(void)
 {
 	int i;

@@ -36,6 +36,14 @@ void machine_setup(enum machine_kind a, enum machine_kind b,
 void machine_enter(int thread);
 
 struct task *machine_task(int thread);
+/* A thread: ends the wait of task 0, as wake_ended in scope_end.c. */
+void machine_cancel_wait(void);
+/*
+ * In setup, and then by who has left a frame that others knew of: it is written
+ * over with the address of a task that is gone, and whose use is a violation.
+ */
+void machine_forbid_gone(void);
+void machine_write_over_frames(void);
 /* For .end: nobody was woken who did not wait. */
 void machine_end(void);
 
