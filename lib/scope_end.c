@@ -154,7 +154,7 @@ flat_visit(struct task *t, void *arg)
 static void
 flat_end(struct co_scope *root, int code, bool force)
 {
-	struct runtime *rt = ((struct task *)root->co__owner)->worker->rt;
+	struct runtime *rt = flat_runtime(root);
 	struct flat_walk f = { .root = root,
 	    .k = { .code = code, .force = force } };
 

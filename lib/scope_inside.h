@@ -52,10 +52,16 @@ void scope_time_out(struct co_scope *s);
  * takes its lock before its record is free: E3 holds that lock while it uses
  * the record.
  */
+static inline struct runtime *
+flat_runtime(const struct co_scope *root)
+{
+	return container_of(root, struct runtime, root);
+}
+
 static inline int64_t
 flat_alive(const struct co_scope *root)
 {
-	struct runtime *rt = ((struct task *)root->co__owner)->worker->rt;
+	struct runtime *rt = flat_runtime(root);
 	int64_t n = 0;
 	uint32_t i;
 

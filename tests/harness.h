@@ -198,7 +198,7 @@ int test_program(int argc, char **argv);
 #define test_has(text, part) do { \
 	const char *test__text = (text), *test__part = (part); \
 	ck_assert_msg(strstr(test__text, test__part) != NULL, \
-	    "no \"%s\" in \"%s\"", test__part, test__text); \
+	    "no \"%s\" in \"%.2000s\"", test__part, test__text); \
 } while (0)
 
 /* A result that is an error or not: shown by name. */

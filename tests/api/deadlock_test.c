@@ -52,9 +52,9 @@ deadlocks(co_fn *fn, const char *const *words)
 		int i;
 
 		ck_assert_msg(c.code == DEADLOCKED, "%d workers: exit %d,"
-		    " signal %d, \"%s\"", w, c.code, c.signal, c.err);
+		    " signal %d, \"%.2000s\"", w, c.code, c.signal, c.err);
 		ck_assert_msg(strncmp(c.err, LINE, sizeof LINE - 1) == 0,
-		    "it says \"%s\"", c.err);
+		    "it says \"%.2000s\"", c.err);
 		for (i = 0; words[i]; i++)
 			test_has(c.err + sizeof LINE - 1, words[i]);
 		ck_assert_ptr_null(strstr(c.err + 1, LINE));
@@ -70,7 +70,7 @@ is_quiet(co_fn *fn)
 		struct test_child c = test_child(run_it, &what);
 
 		ck_assert_msg(c.code == 0 && c.err[0] == '\0', "%d workers:"
-		    " exit %d, signal %d, \"%s\"", w, c.code, c.signal, c.err);
+		    " exit %d, signal %d, \"%.2000s\"", w, c.code, c.signal, c.err);
 	}
 }
 

@@ -131,6 +131,15 @@ TEST(a_dump_that_cannot_be_written_says_so)
 	ck_assert_int_eq(test_run(1, full_main, NULL), 0);
 }
 
+/* Once it has taken the first it is there to be seen. */
+static int
+receives_twice(void *arg)
+{
+	int code = receiver(arg);
+
+	return code < 0 ? code : receiver(arg);
+}
+
 static int
 quit_main(void *arg)
 {
@@ -138,7 +147,7 @@ quit_main(void *arg)
 	int i;
 
 	(void)arg;
-	if (co_spawn(receiver, ch) < 0)
+	if (co_spawn(receives_twice, ch) < 0 || chan_send(ch, 0) < 0)
 		return -1;
 	for (i = 0; i < 3; i++) {
 		kill(getpid(), SIGQUIT);

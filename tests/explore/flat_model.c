@@ -10,7 +10,7 @@
 
 #include "scope_inside.h"
 
-static struct co_scope root;
+static struct co_scope *const root = &machine.rt.root;
 static struct task *const child = &machine.task[2];
 static int code;
 
@@ -20,17 +20,16 @@ setup(void)
 	struct task *owner = &machine.foreign[2].task;
 
 	machine_setup(WORKER, WORKER, STAND_IN);
-	memset(&root, 0, sizeof root);
-	root.co__owner = owner;
-	root.co__flat = 1;
+	root->co__owner = owner;
+	root->co__flat = 1;
 	owner->worker = &machine.worker[1];
-	owner->scope = &root;
+	owner->scope = root;
 	owner->park = PARK_STEP + PARK_WAITING + PARK_SHIELDED;
 	child->worker = &machine.worker[0];
 	child->kind = TASK_CORO;
 	child->id = 3;
 	code = 0;
-	explore_share(&root, sizeof root);
+	explore_share(root, sizeof *root);
 	explore_share(child, sizeof *child);
 	explore_share(&machine.worker[0].flat, sizeof machine.worker[0].flat);
 }
@@ -39,21 +38,21 @@ static void
 setup_child(void)
 {
 	setup();
-	child->home = child->scope = &root;
+	child->home = child->scope = root;
 	machine.worker[0].flat = 1;
 }
 
 static void
 spawns(void)
 {
-	code = flat_add(&root, child);
+	code = flat_add(root, child);
 }
 
 /* Its record is at once another task's, of another scope. */
 static void
 child_ends(void)
 {
-	flat_remove(&root, child);
+	flat_remove(root, child);
 	child->scope = NULL;
 	a_store_relaxed(&child->ended, 0);
 	a_store_release(&child->id, 99);
@@ -62,7 +61,7 @@ child_ends(void)
 static void
 cancels(void)
 {
-	co_cancel(&root);
+	co_cancel(root);
 }
 
 static void
