@@ -115,7 +115,8 @@ is_ours(const struct co_scope *s, const struct runtime *rt)
 {
 	const struct task *owner = s->co__owner;
 
-	return owner->kind == TASK_CORO && owner->worker->rt == rt;
+	return owner->kind == TASK_CORO &&
+	    a_load_relaxed(&owner->worker)->rt == rt;	/* it may be moving */
 }
 
 /* Does a copied argument leave enough of the stack? */
@@ -351,7 +352,7 @@ take_over(struct worker *w, struct task *t, struct task *to)
 	stack_unreserve_cached(&w->stacks, 0);	/* `to` had a promise too */
 	task_rebind(w, to, s);
 	a_store_relaxed(&to->on_cpu, 1);
-	to->worker = w;
+	a_store_relaxed(&to->worker, w);	/* with is_ours */
 	w->self.current = to;
 	return to;
 }

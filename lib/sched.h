@@ -76,7 +76,7 @@ sched_claim_cpu(struct worker *w, struct task *to)
 	if (unlikely(!to->bound))
 		task_bind(w, to);
 	a_store_relaxed(&to->on_cpu, 1);
-	to->worker = w;
+	a_store_relaxed(&to->worker, w);	/* with is_ours in life.c */
 	w->self.current = to;
 	return true;
 }

@@ -399,6 +399,58 @@ TEST(threads_join_while_tasks_end)
 		}
 }
 
+/* --- children spawn into the scope of an owner who moves --------------------- */
+
+static uint64_t grandchildren;	/* [atomic] */
+
+static int
+count_one(void *arg)
+{
+	(void)arg;
+	__atomic_add_fetch(&grandchildren, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static int
+spawn_beside(void *arg)
+{
+	struct co_spawn_options o = { .scope = arg };
+	int i;
+
+	for (i = 0; i < 64; i++) {
+		test_result(co_spawn_with(&o, count_one, NULL), 0);
+		if (i % 4 == 0)
+			co_yield();
+	}
+	return 0;
+}
+
+static int
+move_about(void *arg)
+{
+	struct co_scope s;
+	int i;
+
+	(void)arg;
+	co_scope(s) {
+		for (i = 0; i < 4; i++)
+			test_result(co_spawn(spawn_beside, &s), 0);
+		for (i = 0; i < 64; i++)
+			co_yield();
+	}
+	return s.status;
+}
+
+TEST(children_spawn_into_the_scope_of_an_owner_who_moves)
+{
+	uint64_t k, rounds = test_count(100, 20000);
+
+	grandchildren = 0;
+	for (k = 0; k < rounds; k++)
+		test_result(test_run(4, move_about, NULL), 0);
+	ck_assert_uint_eq(grandchildren, rounds * 4 * 64);
+}
+
 /* --- runtimes come and go in many threads ------------------------------------- */
 
 static int
