@@ -35,12 +35,15 @@ watch_failed(struct fd *f)
 	return list != NULL;
 }
 
-/* One direction of an event, F1 and F2.  The lock is held. */
+/* One direction of an event, F1, F2 and F5.  The lock is held. */
 static struct waiter *
-take_event(struct fd *f, int direction)
+take_event(struct fd *f, int direction, uint64_t round)
 {
-	struct waiter *w = waitq_claim(&f->q[direction]);
+	struct waiter *w = f->q[direction].head;
 
+	if (unlikely(w && w->round >= round))
+		return NULL;
+	w = waitq_claim(&f->q[direction]);
 	if (w) {
 		f->strikes = 0;
 		if (f->trust < FD_TRUST)
@@ -56,7 +59,7 @@ take_event(struct fd *f, int direction)
 }
 
 int
-co__fd_event(struct fd *f, uint32_t gen, unsigned events)
+co__fd_event(struct fd *f, uint32_t gen, unsigned events, uint64_t round)
 {
 	struct waiter *r = NULL, *w = NULL;
 	uint8_t lit;
@@ -72,9 +75,9 @@ co__fd_event(struct fd *f, uint32_t gen, unsigned events)
 	    (uint8_t)(a_load_relaxed(&f->dry) & ~events));
 	lit = f->lit;
 	if (events & WATCH_READ)
-		r = take_event(f, FD_READ);
+		r = take_event(f, FD_READ, round);
 	if (events & WATCH_WRITE)
-		w = take_event(f, FD_WRITE);
+		w = take_event(f, FD_WRITE, round);
 	if (f->lit != lit)
 		watch_set(f->watch, f->lit);
 	fd_note_waiters(f);
@@ -259,6 +262,7 @@ enqueue(struct fd *f, struct task *t, struct waiter *w, unsigned events)
 		w[i].ticket = ticket;
 		w[i].index = 0;
 		w[i].status = 0;
+		w[i].round = watch_round(f->watch);
 		waitq_push(&f->q[i], &w[i]);
 	}
 	fd_note_waiters(f);
@@ -330,8 +334,10 @@ fd_enqueue(struct fd *f, struct waiter *w, int direction)
 		code = light(f, 1u << direction, true);
 	else
 		code = 1;
-	if (code == 0)
+	if (code == 0) {
+		w->round = watch_round(f->watch);
 		waitq_push(&f->q[direction], w);
+	}
 	fd_note_waiters(f);
 	fd_drop(f);
 	return code;

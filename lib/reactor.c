@@ -19,9 +19,11 @@
  *     happened) in r->fired, which is gone through when ev_run has returned
  *     and r->lock is free.  The descriptor's lock is therefore taken before
  *     r->lock, never after it.
- * I2  A note may be old: fd.c compares the generation.  There is room for all
- *     that were watched when the round began.  Others may find none: their
- *     note is lost, and comes again, as all is level-triggered.
+ * I2  The notes are gone through in batches, one in each poll, and only then
+ *     does the next round begin.  A note may be old: fd.c compares the
+ *     generation, and the round (F5).  There is room for all that were watched
+ *     when the round began.  Others may find none: their note is lost, and
+ *     comes again, as all is level-triggered.
  * I3  A watch is in r->watches from watch_new to watch_drop.
  * I4  A descriptor is told to the kernel at the next ev_run.  Should it have
  *     been closed behind our back by then, libev would abort: so the numbers
@@ -59,6 +61,13 @@
 #define TIMER_SLACK	CO_US(1)
 /* A guess: how late an event may be because of a long queue. */
 #define PATIENCE	CO_MS(10)
+/*
+ * So many are woken before the first of them runs: what waking has brought into
+ * the cache is still there then.  Processor time of an echo, of 10,000
+ * connections: 9.4 us when all were woken (512 at most), 8.6 with 128, 8.3 with
+ * 64, 8.3 with 32, 8.6 with 16.
+ */
+enum { BATCH = 32 };
 
 /* --- what libev calls ----------------------------------------------------- */
 
@@ -127,7 +136,8 @@ after_waiting(struct ev_loop *loop)
 
 	loop_lock(r);
 	r->waiting = 0;
-	a_store_release(&r->rounds, r->rounds + 1); /* pairs with watch_drop */
+	a_store_release(&r->rounds, r->rounds + 1); /* pairs with watch_drop,
+						       watch_round */
 	if (!r->may_doze)
 		return;
 	/* Who is alone may want the lock inside a section, or wait there for
@@ -428,25 +438,12 @@ begin_fired(struct reactor *r)
 	r->fired_next = NULL;
 }
 
-/*
- * The scheduler's wait is 0 when it only wants to look; another worker than
- * the owner may do no more.  Waking comes last and under no lock, and from the
- * last note to the first: libev tells of the newest event first.
- */
-static int
-reactor_poll(struct reactor *r, int64_t wait)
+/* True: what is in doubt is to be looked at. */
+static bool
+run_loop(struct reactor *r, int64_t wait)
 {
 	bool due;
-	size_t i;
-	int n = 0;
 
-	if (a_xchg_acquire(&r->turn, 1) != 0)
-		return -EBUSY;
-	r->own_turn = worker_self() == r->owner;
-	if (wait == 0 && r->own_turn && too_early(r)) {
-		a_store_release(&r->turn, 0);
-		return 0;
-	}
 	loop_lock(r);
 	begin_fired(r);
 	if (unlikely(r->lost))
@@ -458,9 +455,45 @@ reactor_poll(struct reactor *r, int64_t wait)
 	ev_run(r->loop, wait == 0 ? EVRUN_NOWAIT : EVRUN_ONCE);
 	due = r->recheck_at != CO_FOREVER && os_now() >= r->recheck_at;
 	loop_unlock(r);
-	for (i = r->nfired; i-- > 0; )
-		n += co__fd_event(r->fired[i].f, r->fired[i].gen,
-		    r->fired[i].events);
+	return due;
+}
+
+/*
+ * Wakes some of those that the last round found, under no lock and from the
+ * last note to the first: libev tells of the newest event first.
+ */
+static int
+serve_fired(struct reactor *r)
+{
+	const struct fired *e;
+	int n = 0;
+
+	while (r->nfired > 0 && n < BATCH) {
+		e = &r->fired[--r->nfired];
+		n += co__fd_event(e->f, e->gen, e->events, r->rounds);
+	}
+	return n;
+}
+
+/*
+ * The scheduler's wait is 0 when it only wants to look; another worker than
+ * the owner may do no more.
+ */
+static int
+reactor_poll(struct reactor *r, int64_t wait)
+{
+	bool due;
+	int n;
+
+	if (a_xchg_acquire(&r->turn, 1) != 0)
+		return -EBUSY;
+	r->own_turn = worker_self() == r->owner;
+	if (wait == 0 && r->own_turn && too_early(r)) {
+		a_store_release(&r->turn, 0);
+		return 0;
+	}
+	due = r->nfired == 0 && run_loop(r, wait);
+	n = serve_fired(r);
 	if (n > 1 && r->own_turn)
 		note_woken(r);
 	n += run_posts(r);

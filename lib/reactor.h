@@ -98,11 +98,15 @@ void watch_drop(struct watch *w);
 
 struct reactor *watch_home(const struct watch *w);
 
+/* The last round of its loop that is back from the kernel. */
+uint64_t watch_round(const struct watch *w);
+
 /* Has co__fd_recheck(f, gen) called in a while.  False: no memory for it. */
 bool watch_doubt(struct watch *w, struct fd *f, uint32_t gen);
 
-/* In fd.c, called by the one who runs the loop; no lock is held. */
-int co__fd_event(struct fd *f, uint32_t gen, unsigned events);
+/* In fd.c, called by the one who runs the loop; no lock is held.  round: which
+   told of the events.  Gives the number of those that it woke. */
+int co__fd_event(struct fd *f, uint32_t gen, unsigned events, uint64_t round);
 void co__fd_recheck(struct fd *f, uint32_t gen);
 /* The loop of w ends: w is to be dropped, if f still has it. */
 void co__fd_unwatch(struct fd *f, struct watch *w);

@@ -251,7 +251,7 @@ void
 watch_drop(struct watch *w)
 {
 	struct reactor *r = w->home;
-	uint32_t rounds = 0;
+	uint64_t rounds = 0;
 	bool in_poll;
 
 	loop_lock(r);
@@ -279,6 +279,12 @@ struct reactor *
 watch_home(const struct watch *w)
 {
 	return w->home;
+}
+
+uint64_t
+watch_round(const struct watch *w)
+{
+	return a_load_acquire(&w->home->rounds);
 }
 
 bool

@@ -22,7 +22,10 @@ struct waiter {
 	struct waiter *next, *prev;	/* [object's lock] */
 	struct task *task;	/* [const] */
 	uint64_t ticket;	/* [const] of this wait */
-	void *slot;		/* where the value is, or goes */
+	union {
+		void *slot;	/* where the value is, or goes */
+		uint64_t round;	/* [const] fd.c, F5 */
+	};
 	int index;		/* [const] which case of a select; else 0 */
 	int status;		/* [winner] 0, or -EPIPE and the like */
 	bool queued;		/* [object's lock] */

@@ -345,6 +345,107 @@ TEST(descriptors_are_served_in_the_order_in_which_they_became_ready)
 		close(many.fd[i]);
 }
 
+/* --- news that is old ------------------------------------------------------ */
+
+enum { READERS = 60, LOOKED_AT = 4, OLD_TIMES = 5 };
+
+static struct {
+	int fd[READERS + LOOKED_AT];	/* the last ones nobody waits for, but
+					   the loop still looks at them */
+	bool first;			/* nobody was served in this round */
+	int looks;
+} old;
+
+static int
+read_once(void *arg)
+{
+	uint64_t v;
+
+	return co_read(*(int *)arg, &v, sizeof v) == sizeof v ? 0 : -EIO;
+}
+
+static void
+tell_all(int from, int to)
+{
+	static const uint64_t one = 1;
+	int i;
+
+	for (i = from; i < to; i++)
+		ck_assert_int_eq(write(old.fd[i], &one, sizeof one),
+		    sizeof one);
+}
+
+/* The loop knows that they are readable and has not said so yet. */
+static int
+empty_and_look(void *arg)
+{
+	int me = (int)(intptr_t)arg, status[LOOKED_AT], i, k;
+	const int *at = &old.fd[READERS];
+	uint64_t v;
+
+	for (k = 0; k < OLD_TIMES; k++) {
+		test_result(co_read(old.fd[me], &v, sizeof v), sizeof v);
+		if (!old.first)
+			continue;
+		old.first = false;
+		for (i = 0; i < LOOKED_AT; i++)
+			ck_assert_int_eq(read(at[i], &v, sizeof v), sizeof v);
+		test_result(co_select(co_on_readable(at[0], &status[0]),
+		    co_on_readable(at[1], &status[1]),
+		    co_on_readable(at[2], &status[2]),
+		    co_on_readable(at[3], &status[3]),
+		    co_on_timeout(CO_MS(20))), 4);
+		old.looks++;
+	}
+	return 0;
+}
+
+static int
+old_main(void *arg)
+{
+	struct co_scope readers, once;
+	int i, k;
+
+	(void)arg;
+	co_scope(readers) {
+		for (i = 0; i < READERS; i++)
+			test_result(co_spawn(empty_and_look,
+			    (void *)(intptr_t)i), 0);
+		for (k = 0; k < OLD_TIMES; k++) {
+			co_scope(once) {
+				for (i = 0; i < LOOKED_AT; i++)
+					test_result(co_spawn(read_once,
+					    &old.fd[READERS + i]), 0);
+				test_result(co_sleep(CO_MS(5)), 0);
+				tell_all(READERS, READERS + LOOKED_AT);
+			}
+			test_result(once.status, 0);
+			/* The kernel forgets that they were ready. */
+			test_result(co_sleep(CO_MS(5)), 0);
+			old.first = true;
+			tell_all(0, READERS + LOOKED_AT);
+			while (old.looks == k)
+				test_result(co_sleep(CO_MS(1)), 0);
+		}
+	}
+	return readers.status;
+}
+
+TEST(what_was_read_in_the_meantime_is_no_longer_readable)
+{
+	int i;
+
+	old.looks = 0;
+	for (i = 0; i < READERS + LOOKED_AT; i++) {
+		old.fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		ck_assert_int_ge(old.fd[i], 0);
+	}
+	test_result(test_run(1, old_main, NULL), 0);
+	ck_assert_int_eq(old.looks, OLD_TIMES);
+	for (i = 0; i < READERS + LOOKED_AT; i++)
+		close(old.fd[i]);
+}
+
 /* --- forked children ------------------------------------------------------ */
 
 static int
