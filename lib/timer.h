@@ -22,10 +22,18 @@ struct timer_node {		/* what an entry stands for; `pos` says where
  * Long sleeps may end a little late together: a sleeping worker is woken for
  * them at most every TIMER_SLACK.  They have heaps of their own, so that a
  * short one never waits for that.  All fire in the order of their times.
+ *
+ * Processor time of a million naps of 1 to 1000 ms, by what is long and by how
+ * late it may be:
+ *
+ *	50 ms, 0.5 ms	1.70 s	24,000 times asleep
+ *	20 ms, 0.5 ms	1.38 s
+ *	20 ms, 0.9 ms	1.20 s	10,000 times asleep
+ *	10 ms, 0.9 ms	1.15 s
  */
 enum {
-	TIMER_LONG = 50 * 1000 * 1000,	/* ns from now: and the slack is 1 % */
-	TIMER_SLACK = 500 * 1000	/* ns */
+	TIMER_LONG = 20 * 1000 * 1000,	/* ns from now: the slack is 4.5 % */
+	TIMER_SLACK = 900 * 1000	/* ns: sub-millisecond is promised */
 };
 
 enum { TIMER_EXACT, TIMER_FAR, TIMER_HEAPS };
