@@ -30,7 +30,8 @@
  *	    another owner by now.
  *	F5  a note may have lain for a while (reactor.c, I2), and what it told
  *	    of been read.  Who began to wait after the round that it is from is
- *	    not woken by it: if there is still something, the next tells.
+ *	    not woken by it: if there is still something, the next tells
+ *	    (tests/models/fd_round.pml).
  *
  * Behind our back.  Libraries close with close(2), and the number comes back as
  * another file.  co_close is the right way, but the other must not hang anybody
