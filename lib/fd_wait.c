@@ -246,6 +246,14 @@ light(struct fd *f, unsigned events, bool sure)
 	return 0;
 }
 
+/* A wait for events begins, F5.  The lock is held. */
+static void
+join_queue(struct fd *f, struct waiter *w, int direction)
+{
+	w->round = watch_round(f->watch);
+	waitq_push(&f->q[direction], w);
+}
+
 /* Enters the queues of the events.  The lock is held. */
 static void
 enqueue(struct fd *f, struct task *t, struct waiter *w, unsigned events)
@@ -262,8 +270,7 @@ enqueue(struct fd *f, struct task *t, struct waiter *w, unsigned events)
 		w[i].ticket = ticket;
 		w[i].index = 0;
 		w[i].status = 0;
-		w[i].round = watch_round(f->watch);
-		waitq_push(&f->q[i], &w[i]);
+		join_queue(f, &w[i], i);
 	}
 	fd_note_waiters(f);
 }
@@ -334,10 +341,8 @@ fd_enqueue(struct fd *f, struct waiter *w, int direction)
 		code = light(f, 1u << direction, true);
 	else
 		code = 1;
-	if (code == 0) {
-		w->round = watch_round(f->watch);
-		waitq_push(&f->q[direction], w);
-	}
+	if (code == 0)
+		join_queue(f, w, direction);
 	fd_note_waiters(f);
 	fd_drop(f);
 	return code;

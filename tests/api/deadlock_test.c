@@ -70,7 +70,8 @@ is_quiet(co_fn *fn)
 		struct test_child c = test_child(run_it, &what);
 
 		ck_assert_msg(c.code == 0 && c.err[0] == '\0', "%d workers:"
-		    " exit %d, signal %d, \"%.2000s\"", w, c.code, c.signal, c.err);
+		    " exit %d, signal %d, \"%.2000s\"", w, c.code, c.signal,
+		    c.err);
 	}
 }
 

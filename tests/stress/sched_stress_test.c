@@ -443,12 +443,14 @@ move_about(void *arg)
 
 TEST(children_spawn_into_the_scope_of_an_owner_who_moves)
 {
-	uint64_t k, rounds = test_count(100, 20000);
+	uint64_t k, rounds = test_count(50, 10000);
 
-	grandchildren = 0;
-	for (k = 0; k < rounds; k++)
-		test_result(test_run(4, move_about, NULL), 0);
-	ck_assert_uint_eq(grandchildren, rounds * 4 * 64);
+	FOR_WORKERS(w) {
+		grandchildren = 0;
+		for (k = 0; k < rounds; k++)
+			test_result(test_run(w, move_about, NULL), 0);
+		ck_assert_uint_eq(grandchildren, rounds * 4 * 64);
+	}
 }
 
 /* --- runtimes come and go in many threads ------------------------------------- */
