@@ -2,7 +2,7 @@
 /*
  * fd_wait.c - waiting for descriptors, and being woken by the loop.
  *
- * Layer 7.  The rules, F1 to F4, are at the top of fd.c.
+ * Layer 7.  The rules, F1 to F5, are at the top of fd.c.
  */
 #include "fd_inside.h"
 
@@ -39,16 +39,19 @@ watch_failed(struct fd *f)
 static struct waiter *
 take_event(struct fd *f, int direction, uint64_t round)
 {
-	struct waiter *w = f->q[direction].head;
+	struct waitq *q = &f->q[direction];
+	struct waiter *w;
 
-	if (unlikely(w && w->round >= round))
-		return NULL;
-	w = waitq_claim(&f->q[direction]);
+	do {
+		w = q->head;
+		if (unlikely(w && w->round >= round))
+			return NULL;
+	} while (w && !waitq_take(q, w));
 	if (w) {
 		f->strikes = 0;
 		if (f->trust < FD_TRUST)
 			a_store_relaxed(&f->trust, (uint8_t)(f->trust + 1));
-		if (direction == FD_READ || !waitq_empty(&f->q[direction]))
+		if (direction == FD_READ || !waitq_empty(q))
 			return w;
 	} else if (direction == FD_READ &&
 	    ++f->strikes < (f->users ? PATIENCE : STRIKES)) {

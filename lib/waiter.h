@@ -72,18 +72,23 @@ waitq_remove(struct waitq *q, struct waiter *w)
 	w->queued = false;
 }
 
+/* Takes it off the queue; false: something else has won its claim. */
+static inline bool
+waitq_take(struct waitq *q, struct waiter *w)
+{
+	waitq_remove(q, w);
+	return likely(wait_claim(w->task, w->ticket));
+}
+
 /* Takes the first waiter whose claim is won off the queue; NULL: none. */
 static inline struct waiter *
 waitq_claim(struct waitq *q)
 {
 	struct waiter *w;
 
-	while ((w = q->head) != NULL) {
-		waitq_remove(q, w);
-		if (likely(wait_claim(w->task, w->ticket)))
-			return w;
-	}
-	return NULL;
+	while ((w = q->head) != NULL && !waitq_take(q, w))
+		;
+	return w;
 }
 
 #endif

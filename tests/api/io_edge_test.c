@@ -274,6 +274,36 @@ static struct {
 	int order[MANY], n;	/* who was served, in this round */
 } many;
 
+static void
+open_all(int *fd, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		ck_assert_int_ge(fd[i], 0);
+	}
+}
+
+static void
+close_all(const int *fd, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		close(fd[i]);
+}
+
+static void
+tell(const int *fd, int n)
+{
+	static const uint64_t one = 1;
+	int i;
+
+	for (i = 0; i < n; i++)
+		ck_assert_int_eq(write(fd[i], &one, sizeof one), sizeof one);
+}
+
 static int
 one_of_many(void *arg)
 {
@@ -291,13 +321,10 @@ one_of_many(void *arg)
 static int
 many_at_once(void)
 {
-	static const uint64_t one = 1;
 	int i, late = 0;
 
 	many.n = 0;
-	for (i = 0; i < MANY; i++)
-		ck_assert_int_eq(write(many.fd[i], &one, sizeof one),
-		    sizeof one);
+	tell(many.fd, MANY);
 	while (many.n < MANY)
 		test_result(co_sleep(CO_MS(1)), 0);
 	for (i = 1; i < MANY; i++)
@@ -333,25 +360,24 @@ many_main(void *arg)
  */
 TEST(descriptors_are_served_in_the_order_in_which_they_became_ready)
 {
-	int i;
-
 	setenv("WEFT_CHAOS", "0", 1);	/* it has an order of its own */
-	for (i = 0; i < MANY; i++) {
-		many.fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		ck_assert_int_ge(many.fd[i], 0);
-	}
+	open_all(many.fd, MANY);
 	test_result(test_run(1, many_main, NULL), 0);
-	for (i = 0; i < MANY; i++)
-		close(many.fd[i]);
+	close_all(many.fd, MANY);
 }
 
 /* --- news that is old ------------------------------------------------------ */
 
-enum { READERS = 60, LOOKED_AT = 4, OLD_TIMES = 5 };
+enum {
+	READERS = 50, LOOKED_AT = 4, OLD_TIMES = 5,
+	OTHER = READERS, AT = OTHER + LOOKED_AT, OLD = AT + LOOKED_AT
+};
 
 static struct {
-	int fd[READERS + LOOKED_AT];	/* the last ones nobody waits for, but
-					   the loop still looks at them */
+	int fd[OLD];			/* at the last ones the loop looks still
+					   when nobody waits for them */
+	bool company;			/* somebody waits for one of the last,
+					   or for its other, and gets that */
 	bool first;			/* nobody was served in this round */
 	int looks;
 } old;
@@ -364,15 +390,18 @@ read_once(void *arg)
 	return co_read(*(int *)arg, &v, sizeof v) == sizeof v ? 0 : -EIO;
 }
 
-static void
-tell_all(int from, int to)
+/* Has an earlier place in the queue of the one that is looked at.  poll(2) and
+   select(2) tell of that one first, which is as good. */
+static int
+wait_for_either(void *arg)
 {
-	static const uint64_t one = 1;
-	int i;
+	int i = (int)(intptr_t)arg, other = old.fd[OTHER + i], status[2];
+	uint64_t v;
 
-	for (i = from; i < to; i++)
-		ck_assert_int_eq(write(old.fd[i], &one, sizeof one),
-		    sizeof one);
+	ck_assert_int_ge(co_select(co_on_readable(other, &status[0]),
+	    co_on_readable(old.fd[AT + i], &status[1])), 0);
+	test_result(co_read(other, &v, sizeof v), sizeof v);
+	return 0;
 }
 
 /* The loop knows that they are readable and has not said so yet. */
@@ -380,7 +409,7 @@ static int
 empty_and_look(void *arg)
 {
 	int me = (int)(intptr_t)arg, status[LOOKED_AT], i, k;
-	const int *at = &old.fd[READERS];
+	const int *at = &old.fd[AT];
 	uint64_t v;
 
 	for (k = 0; k < OLD_TIMES; k++) {
@@ -415,15 +444,22 @@ old_main(void *arg)
 			co_scope(once) {
 				for (i = 0; i < LOOKED_AT; i++)
 					test_result(co_spawn(read_once,
-					    &old.fd[READERS + i]), 0);
+					    &old.fd[AT + i]), 0);
 				test_result(co_sleep(CO_MS(5)), 0);
-				tell_all(READERS, READERS + LOOKED_AT);
+				tell(&old.fd[AT], LOOKED_AT);
 			}
 			test_result(once.status, 0);
 			/* The kernel forgets that they were ready. */
 			test_result(co_sleep(CO_MS(5)), 0);
 			old.first = true;
-			tell_all(0, READERS + LOOKED_AT);
+			for (i = 0; old.company && i < LOOKED_AT; i++)
+				test_result(co_spawn(wait_for_either,
+				    (void *)(intptr_t)i), 0);
+			test_result(co_sleep(CO_MS(5)), 0);
+			tell(old.fd, READERS);
+			if (old.company)
+				tell(&old.fd[OTHER], LOOKED_AT);
+			tell(&old.fd[AT], LOOKED_AT);
 			while (old.looks == k)
 				test_result(co_sleep(CO_MS(1)), 0);
 		}
@@ -431,19 +467,25 @@ old_main(void *arg)
 	return readers.status;
 }
 
-TEST(what_was_read_in_the_meantime_is_no_longer_readable)
+static void
+look_after_reading(bool company)
 {
-	int i;
-
 	old.looks = 0;
-	for (i = 0; i < READERS + LOOKED_AT; i++) {
-		old.fd[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		ck_assert_int_ge(old.fd[i], 0);
-	}
+	old.company = company;
+	open_all(old.fd, OLD);
 	test_result(test_run(1, old_main, NULL), 0);
 	ck_assert_int_eq(old.looks, OLD_TIMES);
-	for (i = 0; i < READERS + LOOKED_AT; i++)
-		close(old.fd[i]);
+	close_all(old.fd, OLD);
+}
+
+TEST(what_was_read_in_the_meantime_is_no_longer_readable)
+{
+	look_after_reading(false);
+}
+
+TEST(what_was_read_is_not_readable_for_the_second_in_the_queue_either)
+{
+	look_after_reading(true);
 }
 
 /* --- forked children ------------------------------------------------------ */
