@@ -58,7 +58,7 @@
 
 /* Times within this count as the same: a wait is computed from a clock that
    was read some 100 ns ago. */
-#define TIMER_SLACK	CO_US(1)
+#define SAME_TIME	CO_US(1)
 /* A guess: how late an event may be because of a long queue. */
 #define PATIENCE	CO_MS(10)
 /*
@@ -395,7 +395,7 @@ set_timer(struct reactor *r, int64_t wait)
 	}
 	if (r->timer_fd < 0)
 		set_plain_timer(r, until, now);
-	else if (r->expired || until < r->armed - TIMER_SLACK)
+	else if (r->expired || until < r->armed - SAME_TIME)
 		set_timerfd(r, until);
 	return true;
 }
