@@ -84,7 +84,8 @@ enum {
  * Waits until one case can go ahead, lets exactly that one take effect and
  * returns its index.  The choice among those that are ready on entry is
  * uniform; after that the first to become ready wins.  Negative: the code of
- * the scope that ended; -EINVAL: n < 0, or no cases where n > 0; -ENOMEM.
+ * the scope that ended; -EINVAL: n < 0, no cases where n > 0, or a case that
+ * cannot be waited for; -EDEADLK: a join of oneself; -ENOMEM.
  * More than 16 cases take memory from malloc; co_select takes none.
  */
 int co_select_v(struct co_case *cases, int n);

@@ -4,8 +4,9 @@
  *
  * Results are >= 0, or a negative errno; errno itself is neither set nor read.
  * A call marked "waits" parks the coroutine, never its worker thread.  It is a
- * cancellation point: it fails with -ECANCELED or -ETIMEDOUT when the scope it
- * runs in has ended, and then it has had no effect.
+ * cancellation point: when the scope it runs in has ended it fails with that
+ * scope's code (-ECANCELED, -ETIMEDOUT, or that of a child that failed), and
+ * then it has had no effect.  Under a deadline -ENOMEM does the same.
  */
 #ifndef WEFT_CO_H
 #define WEFT_CO_H
@@ -35,7 +36,8 @@ struct co_options {		/* all fields zero: the defaults */
 				   for each CPU this process may use */
 	size_t stack_size;	/* bytes reserved for each coroutine; 0:
 				   $WEFT_STACK, else 256 KiB; least 16 KiB */
-	int blocking_threads;	/* most threads of the blocking pool; 0: 64 */
+	int blocking_threads;	/* most threads of the blocking pool; 0: 64,
+				   more than 4096 are as 4096 */
 	unsigned flags;		/* CO_DUMP_ON_SIGQUIT, and so on */
 	co_time watchdog;	/* names on stderr who keeps a worker busy for
 				   so long, 1 ms or more; 0: $WEFT_WATCHDOG, in
@@ -55,6 +57,7 @@ struct co_options {		/* all fields zero: the defaults */
  * -EINVAL: fn is NULL, an option is out of range, or the caller is a coroutine.
  * -ENOMEM, -EAGAIN, -EMFILE: no memory, threads or descriptors to start with.
  * -EDEADLK: every coroutine slept and nothing could ever wake one; see co(3).
+ * -ECHILD: in a child that was forked after its parent had used weft.
  */
 int co_run(const struct co_options *options, co_fn *fn, void *arg);
 
@@ -62,7 +65,7 @@ int co_run(const struct co_options *options, co_fn *fn, void *arg);
  * Starts fn(arg) as a coroutine of the innermost scope, which waits for it.
  * It is queued; the caller goes on.  Does not wait.
  * -EINVAL: fn is NULL, or the caller is no coroutine.  -ENOMEM, -EAGAIN: no
- * memory or no stacks.  -ECANCELED, -ETIMEDOUT: the scope has ended.
+ * memory or no stacks.  The scope's code: it has ended.
  */
 int co_spawn(co_fn *fn, void *arg);
 

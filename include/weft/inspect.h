@@ -41,7 +41,7 @@ int co_stats_get(struct co_stats *ret);
  * waits for, who holds it, since when and how long at most; where it was
  * spawned and by whom; where it stands, frame by frame; then the cycles.  From
  * any thread, at any time; does not wait for a coroutine, runs no user code,
- * allocates nothing, and takes no lock that a coroutine needs.
+ * never calls the allocator, and takes no lock that a coroutine needs.
  * 0; -EINVAL: to is NULL; -EIO: it could not be written.
  */
 int co_dump(FILE *to);

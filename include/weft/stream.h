@@ -10,7 +10,8 @@
  * co_stream_flush is called.
  *
  * A stream serves one reader and one writer at a time, who may be two
- * coroutines.  All calls but new and free wait, and are cancellation points.
+ * coroutines.  All calls but new, free, fd and buffered wait, and are
+ * cancellation points.
  */
 #ifndef WEFT_STREAM_H
 #define WEFT_STREAM_H

@@ -10,7 +10,8 @@
  *
  * Coroutines and plain threads use them together.  Who came first is served
  * first.  What waits gives 0, or the code of the scope that ended: then it has
- * had no effect.  In a plain thread the first call of all may give -ENOMEM.
+ * had no effect.  So does -ENOMEM: under a deadline, or as the first call of
+ * all in a plain thread.
  * An object may be freed as soon as the last call that its user waits for has
  * returned: whoever woke it no longer touches the object (co_once apart).
  */
@@ -148,7 +149,7 @@ int co_waitgroup_wait(struct co_waitgroup *w) CO__WAITS;
 /*
  * co_locked(&m) { }: the block runs with m locked, and leaves it unlocked by
  * its end, break, return or goto.  If locking fails the block is skipped:
- * co_cancelled() is true then.
+ * co_cancelled() is true then, unless memory was short.
  */
 #define co_locked(m)	CO__LOCKED(CO__UNIQUE(co__locked_at), m)
 #define CO__LOCKED(at, m)	CO__LOCKED2(at, m)
