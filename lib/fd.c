@@ -40,7 +40,8 @@
  *	- a socket is called with MSG_DONTWAIT, others after a look at
  *	  O_NONBLOCK (io.c);
  *	- who found nothing and is about to rely on a watch that is there asks
- *	  first whether the file is still the same (same_file);
+ *	  first whether the file is still the same (same_file), or where no
+ *	  number tells that (is_unique) has the kernel told anew;
  *	- who followed the hint and made no call at all has the file looked at
  *	  a little later (watch_doubt), if he sleeps still: a busy connection
  *	  pays nothing.  The hint is followed only after FD_TRUST waits that
@@ -51,9 +52,11 @@
 #include "fd_inside.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <weft/io.h>
@@ -153,6 +156,18 @@ fd_is_file(int num, uint64_t ident)
 	return ident && fstat(num, &st) == 0 && ident_of(&st) == ident;
 }
 
+/* A terminal or a FIFO with a name may be opened anew, and the kernel then
+   tells no more of its old self: same_file asks it again each time. */
+static bool
+is_unique(int num, const struct stat *st)
+{
+	struct statfs fs;
+
+	if (S_ISFIFO(st->st_mode))
+		return fstatfs(num, &fs) == 0 && fs.f_type == PIPEFS_MAGIC;
+	return !S_ISCHR(st->st_mode);
+}
+
 /* The first use: makes it nonblocking, unless it is one that is shared. */
 static int
 look(int num, struct facts *ret)
@@ -163,7 +178,7 @@ look(int num, struct facts *ret)
 	if (fstat(num, &st) < 0)
 		return -errno;
 	ret->kind = kind_of(num, &st);
-	ret->ident = ident_of(&st);
+	ret->ident = is_unique(num, &st) ? ident_of(&st) : 0;
 	ret->shared = false;
 	if (ret->kind == FD_FILE)
 		return 0;
@@ -390,6 +405,8 @@ co_forget(int num)
 		return 0;
 	fd_take_settled(f);
 	closing = f->state == FD_CLOSING;
+	if (!closing)
+		f->closes++;
 	if (f->state == FD_OPEN) {
 		fd_unwatch(f);
 		f->gen++;
@@ -422,13 +439,31 @@ fd_adopt(int num, enum fd_kind kind)
 
 /* --- another file by the same number -------------------------------------- */
 
+/*
+ * Who waits goes on in the same loop, which lives as long as it has a watch: so
+ * the old one goes last.  Returns whom to wake.  The lock is held.
+ */
+static struct waiter *
+watch_anew(struct fd *f)
+{
+	struct watch *old = f->watch;
+	unsigned events = fd_wanted(f);
+
+	if (!old || !events || watch_new(&f->watch, watch_home(old), f, f->num,
+	    f->gen, events) < 0) {
+		fd_unwatch(f);
+		return fd_claim_all(f, old ? -ENOMEM : 0);
+	}
+	watch_drop(old);
+	f->lit = (uint8_t)events;
+	return NULL;
+}
+
 int
 fd_renew(struct fd *f)
 {
-	struct reactor *home;
-	struct waiter *list = NULL;
+	struct waiter *list;
 	struct facts facts;
-	unsigned events;
 	int code = look(f->num, &facts);
 
 	fd_take(f);
@@ -436,24 +471,18 @@ fd_renew(struct fd *f)
 		fd_drop(f);
 		return -EBADF;
 	}
-	home = f->watch ? watch_home(f->watch) : NULL;
-	if (code == 0 && home && facts.ident && facts.ident == f->ident) {
+	if (code == 0 && f->watch && facts.ident && facts.ident == f->ident) {
 		fd_drop(f);
 		return 0;
 	}
-	events = fd_wanted(f);
-	fd_unwatch(f);
 	if (code < 0) {
+		fd_unwatch(f);
 		f->gen++;
 		f->state = FD_STALE;
 		list = fd_claim_all(f, code);
 	} else {
 		install(f, f->num, &facts);
-		if (events && home && watch_new(&f->watch, home, f, f->num,
-		    f->gen, events) == 0)
-			f->lit = (uint8_t)events;
-		else if (events)
-			list = fd_claim_all(f, home ? -ENOMEM : 0);
+		list = watch_anew(f);
 	}
 	fd_drop(f);
 	fd_wake_list(list);

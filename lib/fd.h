@@ -53,7 +53,7 @@ struct fd {
 	int num;		/* [const once it was used] */
 	uint32_t gen;		/* [lock] one more for each file that the number
 				   has stood for */
-	uint32_t closes;	/* [lock] how often it was closed */
+	uint32_t closes;	/* [lock] how often closed or forgotten */
 	uint32_t users;		/* [lock] between enter and leave */
 	uint8_t state;		/* [lock] enum fd_state */
 	uint8_t kind;		/* [atomic] enum fd_kind; set under the lock,

@@ -189,28 +189,34 @@ fd_poll(struct fd *f, unsigned events)
 
 /*
  * A thread that is not ours has no loop: it waits in poll(2), and looks up now
- * and then whether its scope has ended or the descriptor was closed.
+ * and then whether its scope has ended or the descriptor was closed or
+ * forgotten.
  */
 static int
 foreign_wait(struct fd *f, struct task *t, unsigned events)
 {
 	struct pollfd p = { .fd = f->num };
 	int ms = 1, n, code;
+	uint32_t closes;
+	bool gone;
 
 	if (events & WATCH_READ)
 		p.events |= POLLIN;
 	if (events & WATCH_WRITE)
 		p.events |= POLLOUT;
+	fd_take(f);
+	closes = f->closes;
+	fd_drop(f);
 	for (;;) {
 		wait_begin(t, events & WATCH_READ ? WAIT_READ : WAIT_WRITE, f);
 		code = wait_park_raw(t, os_now());
 		if (code != WAIT_UNTIL)
 			return code;
 		fd_take(f);
-		n = f->state == FD_CLOSING ? -EBADF : 0;
+		gone = f->state == FD_CLOSING || f->closes != closes;
 		fd_drop(f);
-		if (n < 0)
-			return n;
+		if (gone)
+			return -EBADF;
 		n = poll(&p, 1, ms);
 		if (n > 0)
 			return p.revents & POLLNVAL ? -EBADF : 0;
@@ -334,12 +340,13 @@ fd_is_closed(struct fd *f)
 int
 fd_enqueue(struct fd *f, struct waiter *w, int direction)
 {
-	bool watched;
+	bool watched, stale;
 	int code = same_file(f, &watched);
 
 	if (code < 0)
 		return 1;
 	fd_take(f);
+	stale = f->state == FD_STALE;
 	if (f->state == FD_OPEN)
 		code = light(f, 1u << direction, true);
 	else
@@ -348,6 +355,8 @@ fd_enqueue(struct fd *f, struct waiter *w, int direction)
 		join_queue(f, w, direction);
 	fd_note_waiters(f);
 	fd_drop(f);
+	if (unlikely(stale))
+		fd_renew(f);	/* the next look finds it open, or no file */
 	return code;
 }
 

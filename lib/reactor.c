@@ -442,6 +442,7 @@ begin_fired(struct reactor *r)
 static bool
 run_loop(struct reactor *r, int64_t wait)
 {
+	uint64_t rounds;
 	bool due;
 
 	loop_lock(r);
@@ -452,7 +453,10 @@ run_loop(struct reactor *r, int64_t wait)
 	if (wait != 0 && (!r->own_turn || r->nfired || !set_timer(r, wait)))
 		wait = 0;
 	r->may_doze = wait != 0;
+	rounds = r->rounds;
 	ev_run(r->loop, wait == 0 ? EVRUN_NOWAIT : EVRUN_ONCE);
+	if (unlikely(r->rounds == rounds))	/* told without a wait */
+		a_store_release(&r->rounds, rounds + 1);
 	due = r->recheck_at != CO_FOREVER && os_now() >= r->recheck_at;
 	loop_unlock(r);
 	return due;

@@ -44,6 +44,7 @@ struct reactor {
 	struct reactor_post *posts;	/* [atomic] newest first */
 	struct os_mutex lock;		/* LOCK order: after LOCK_FD */
 	uint32_t waiting;		/* [lock] inside the system call */
+	uint32_t droppers;		/* [atomic] wait in watch_drop */
 	uint64_t rounds;		/* [atomic; written under lock] how
 					   often that returned */
 	struct watch *watches;		/* [lock] all */

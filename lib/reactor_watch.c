@@ -267,12 +267,16 @@ watch_drop(struct watch *w)
 	in_poll = r->polls && r->waiting;
 	if (in_poll) {
 		rounds = r->rounds;
+		a_add_relaxed(&r->droppers, 1);
 		reactor_wake(r);
 	}
 	loop_unlock(r);
 	free(w);
-	while (in_poll && a_load_acquire(&r->rounds) == rounds)
+	if (!in_poll)
+		return;
+	while (a_load_acquire(&r->rounds) == rounds)
 		os_give_way();
+	a_add_acqrel(&r->droppers, -1u);	/* pairs with drop_watches */
 }
 
 struct reactor *
@@ -349,7 +353,9 @@ reactor_drop_watches(struct reactor *r)
 		f = w ? w->f : NULL;
 		loop_unlock(r);
 		if (!w)
-			return;
+			break;
 		co__fd_unwatch(f, w);
 	}
+	while (a_load_acquire(&r->droppers))
+		os_give_way();
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * io_edge_test.c - half closes, closes under events, what cannot be polled;
- * jobs and threads that use channels; many events at once; forked children.
+ * numbers that come again or are forgotten; jobs and threads that use channels;
+ * many events at once; forked children.
  */
 #include "harness.h"
 
@@ -9,6 +10,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,6 +127,131 @@ TEST(a_close_while_both_directions_are_pending_is_safe)
 {
 	FOR_WORKERS(w)
 		test_result(test_run(w, both_main, NULL), 0);
+}
+
+/* --- another file by the same number -------------------------------------- */
+
+static struct {
+	char name[40];
+	int fd, writer;
+	bool over;
+} again;
+
+static int
+write_later(void *arg)
+{
+	(void)arg;
+	test_result(co_sleep(CO_MS(20)), 0);
+	ck_assert_int_eq(write(again.writer, "b", 1), 1);
+	return 0;
+}
+
+static int
+fifo_main(void *arg)
+{
+	struct co_scope s;
+	char c = 0;
+	int fd;
+
+	(void)arg;
+	ck_assert_int_eq(mkfifo(again.name, 0600), 0);
+	fd = open(again.name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	again.writer = open(again.name, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	ck_assert_int_ge(again.writer, 0);
+	co_scope(s, .timeout = CO_SEC(10)) {
+		test_result(co_spawn(write_later, NULL), 0);
+		test_result(co_read(fd, &c, 1), 1);
+	}
+	test_result(s.status, 0);
+	close(fd);		/* as a library does, and opens it again */
+	ck_assert_int_eq(open(again.name, O_RDONLY | O_NONBLOCK | O_CLOEXEC),
+	    fd);
+	co_scope(s, .timeout = CO_SEC(10)) {
+		test_result(co_spawn(write_later, NULL), 0);
+		test_result(co_read(fd, &c, 1), 1);
+	}
+	test_result(s.status, 0);
+	test_result(co_close(fd), 0);
+	close(again.writer);
+	unlink(again.name);
+	return 0;
+}
+
+TEST(a_fifo_that_was_opened_anew_behind_our_back_is_still_told_of)
+{
+	snprintf(again.name, sizeof again.name, "/tmp/weft-fifo-%d",
+	    (int)getpid());
+	unlink(again.name);
+	FOR_WORKERS(w)
+		test_result(test_run(w, fifo_main, NULL), 0);
+}
+
+static int
+forget_often(void *arg)
+{
+	(void)arg;
+	while (!__atomic_load_n(&again.over, __ATOMIC_RELAXED)) {
+		test_result(co_forget(again.fd), 0);
+		co_yield();
+	}
+	return 0;
+}
+
+static int
+forget_main(void *arg)
+{
+	int i, n = (int)test_count(5000, 1000000), k, status, fd[2];
+	struct co_task t;
+
+	(void)arg;
+	pair(SOCK_STREAM, fd);
+	again.fd = fd[0];
+	again.over = false;
+	test_result(co_fork(&t, forget_often, NULL), 0);
+	for (i = 0; i < n; i++) {
+		k = co_select(co_on_readable(fd[0], &status),
+		    co_on_timeout(CO_US(1)));
+		ck_assert(k == 1 || (k == 0 && status == -EBADF));
+	}
+	__atomic_store_n(&again.over, true, __ATOMIC_RELAXED);
+	test_result(co_join(&t), 0);
+	test_result(co_close(fd[0]), 0);
+	test_result(co_close(fd[1]), 0);
+	return 0;
+}
+
+TEST(a_select_on_a_descriptor_that_is_forgotten_ends)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, forget_main, NULL), 0);
+}
+
+static void *
+read_in_a_thread(void *arg)
+{
+	char c;
+
+	return (void *)(intptr_t)co_read(*(int *)arg, &c, 1);
+}
+
+TEST(a_thread_that_waits_hears_that_its_descriptor_is_forgotten)
+{
+	pthread_t thread;
+	void *result;
+	int fd[2];
+
+	pair(SOCK_STREAM, fd);
+	ck_assert_int_eq(pthread_create(&thread, NULL, read_in_a_thread,
+	    &fd[0]), 0);
+	test_result(co_sleep(CO_MS(50)), 0);
+	test_result(co_forget(fd[0]), 0);
+	test_result(co_sleep(CO_MS(500)), 0);
+	ck_assert_int_eq(write(fd[1], "x", 1), 1);
+	ck_assert_int_eq(pthread_join(thread, &result), 0);
+	ck_assert_int_eq((int)(intptr_t)result, -EBADF);
+	close(fd[0]);
+	close(fd[1]);
 }
 
 /* --- what is never waited for --------------------------------------------- */
