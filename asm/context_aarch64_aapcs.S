@@ -125,9 +125,7 @@ co__context_jump:
 	.cfi_restore x29
 	add	sp, sp, #0xc0		// off with all of it
 	.cfi_adjust_cfa_offset -0xc0
-	mov	x16, x30		// x16: our caller need not be marked
-	.cfi_register x30, x16		// as the target of a jump
-	br	x16			// as ret would do, but for the guess
+	ret				// a jump would need a mark there
 	.cfi_endproc
 	.size	co__context_jump, .-co__context_jump
 

@@ -92,7 +92,7 @@ co__context_jump:
 	leaq	0x48(%rsp), %rsp	/* off with all of it */
 	.cfi_adjust_cfa_offset -0x48
 	.cfi_register %rip, %rcx
-	jmpq	*%rcx			/* as ret would do, but for the guess */
+	notrack	jmpq	*%rcx		/* as ret would do, but for the guess */
 	.cfi_endproc
 	.size	co__context_jump, .-co__context_jump
 

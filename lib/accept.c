@@ -74,7 +74,7 @@ static int
 accept_loop(struct fd *f, struct task *t, struct accepting *a)
 {
 	const struct io_call call = { .attempt = try_accept, .arg = a,
-	    .event = WATCH_READ };
+	    .event = WATCH_READ, .may_block = true };
 	co_time pause = 0;
 	int n, code;
 

@@ -15,7 +15,8 @@
  *	P1  a thread is in `idle` or has a job or looks at the queue under the
  *	    mutex: while a job is queued no thread is idle, and some thread
  *	    will come to look.  So a job is queued only when all that may exist
- *	    exist, or no more can be made but there is one.
+ *	    exist, or no more can be made but there is one.  Who is leaving
+ *	    takes none, and does not count there.
  *	P2  who takes a thread out of `idle` gives it a job in the same moment.
  *	    A thread is never counted idle that has been called already.
  *	P3  a queued job is the submitter's until a thread takes it off the
@@ -75,7 +76,8 @@ struct pool {
 	struct thread *idle;		/* [mutex] the last one in is called
 					   first, so that the others may go */
 	struct thread *gone;		/* [mutex] ended, to be joined */
-	int threads;			/* [mutex] that live */
+	int threads;			/* [mutex] that live ... */
+	int leaving;			/* [mutex] ... and will take no job */
 	int most;			/* [const] */
 	bool ending;			/* [mutex] */
 	uint32_t ended;			/* [atomic] how many have ended */
@@ -162,6 +164,14 @@ run(struct job *j)
 	reactor_post(j->reactor, &j->post);
 }
 
+/* The mutex is held. */
+static void
+let_go(struct pool *p, struct thread *th)
+{
+	th->leaving = true;
+	p->leaving++;
+}
+
 /* In `idle`.  Gives a job, or NULL: end. */
 static struct job *
 sleep_idle(struct pool *p, struct thread *th)
@@ -176,7 +186,7 @@ sleep_idle(struct pool *p, struct thread *th)
 		called = th->job || th->leaving;
 		if (!called) {
 			idle_remove(p, th);
-			th->leaving = true;
+			let_go(p, th);
 		}
 		os_mutex_unlock(&p->mutex);
 		if (!called)
@@ -198,7 +208,7 @@ next_job(struct pool *p, struct thread *th)
 	j = queue_pop(p);
 	leave = !j && p->ending;
 	if (leave)
-		th->leaving = true;
+		let_go(p, th);
 	else if (!j)
 		idle_push(p, th);	/* now it may be told to leave */
 	os_mutex_unlock(&p->mutex);
@@ -217,6 +227,7 @@ thread_main(void *arg)
 	a_add_acqrel(&all_threads, -1);
 	os_mutex_lock(&p->mutex);
 	p->threads--;
+	p->leaving--;
 	th->next = p->gone;
 	p->gone = th;
 	os_mutex_unlock(&p->mutex);
@@ -274,9 +285,9 @@ submit(struct pool *p, struct job *j)
 		th = p->idle;
 		idle_remove(p, th);
 		th->job = j;
-	} else if (p->threads < p->most) {
+	} else if (p->threads - p->leaving < p->most) {
 		code = thread_new(p, j);
-		if (code < 0 && p->threads > 0) {
+		if (code < 0 && p->threads > p->leaving) {
 			queue_push(p, j);
 			code = 0;
 		}
@@ -372,22 +383,25 @@ wait_for_end(struct task *t, struct job *j)
 static bool
 leave(struct job *j)
 {
+	bool left;
+
 	lock_take(&j->lock, LOCK_POOL);
-	j->left = !j->done;
+	left = j->left = !j->done;
 	lock_drop(&j->lock, LOCK_POOL);
-	return j->left;
+	return left;
 }
 
 /*
- * Gives it to the pool and waits: 0, it has run; 1, it was left; or a code < 0,
- * it never runs.
+ * Gives it to the pool and waits: 0, it has run; or a code < 0, and it never
+ * runs, or was left.
  */
 static int
-do_job(struct task *t, struct job *j)
+do_job(struct task *t, struct job *j, bool *ret_left)
 {
 	struct pool *p = pool_of(worker_self()->rt);
 	int code;
 
+	*ret_left = false;
 	if (!p)
 		return -ENOMEM;
 	j->task = t;
@@ -408,8 +422,10 @@ do_job(struct task *t, struct job *j)
 		reactor_release(j->reactor);
 		return code;
 	}
-	if (j->drop && leave(j))
-		return 1;
+	if (j->drop && leave(j)) {
+		*ret_left = true;
+		return code;
+	}
 	wait_for_end(t, j);
 	return 0;
 }
@@ -418,13 +434,14 @@ int
 blocking_run(struct task *t, co_fn *fn, void *arg, int *ret_result)
 {
 	struct job j = { .fn = fn, .arg = arg };
+	bool left;
 	int code;
 
 	if (t->kind == TASK_FOREIGN) {
 		*ret_result = fn(arg);
 		return 0;
 	}
-	code = do_job(t, &j);
+	code = do_job(t, &j, &left);
 	if (code == 0)
 		*ret_result = j.result;
 	return code;
@@ -435,6 +452,7 @@ blocking_run_apart(struct task *t, co_fn *fn, void *arg,
     void (*drop)(void *arg), int *ret_result)
 {
 	struct job *j;
+	bool left;
 	int code;
 
 	if (t->kind == TASK_FOREIGN) {
@@ -449,11 +467,10 @@ blocking_run_apart(struct task *t, co_fn *fn, void *arg,
 	j->fn = fn;
 	j->arg = arg;
 	j->drop = drop;
-	code = do_job(t, j);
-	if (code == 1)
-		return wait_check(t);
+	code = do_job(t, j, &left);
 	if (code < 0) {
-		job_drop(j);
+		if (!left)
+			job_drop(j);
 		return code;
 	}
 	*ret_result = j->result;
@@ -495,7 +512,7 @@ co__blocking_end(struct runtime *rt)
 	p->ending = true;
 	for (th = p->idle; th; th = next) {
 		next = th->next;
-		th->leaving = true;
+		let_go(p, th);
 		ring(th);
 	}
 	p->idle = NULL;

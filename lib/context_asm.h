@@ -65,6 +65,8 @@ extern uint8_t co__context_reload __attribute__((visibility("hidden")));
 static always_inline void
 context_jump(struct context *from, struct context *to)
 {
+	void *frame = __builtin_frame_address(0);
+
 	__asm__ volatile(
 	    "leaq	-152(%%rsp), %%rsp\n\t"
 	    "leaq	1f(%%rip), %%rax\n\t"
@@ -91,8 +93,8 @@ context_jump(struct context *from, struct context *to)
 	    "jmp	4b\n"
 	    "1:\tendbr64\n\t"
 	    "leaq	152(%%rsp), %%rsp"
-	    : "+D"(from), "+S"(to)
-	    : "d"(__builtin_frame_address(0))
+	    : "+D"(from), "+S"(to), "+d"(frame)
+	    :
 	    : CONTEXT_CLOBBER);
 }
 
@@ -100,6 +102,8 @@ context_jump(struct context *from, struct context *to)
 static always_inline void
 context_hop(struct context *from, struct context *to)
 {
+	void *frame = __builtin_frame_address(0);
+
 	__asm__ volatile(
 	    "leaq	-152(%%rsp), %%rsp\n\t"
 	    "leaq	1f(%%rip), %%rax\n\t"
@@ -111,8 +115,8 @@ context_hop(struct context *from, struct context *to)
 	    "jmpq	*16(%%rsp)\n"
 	    "1:\tendbr64\n\t"
 	    "leaq	152(%%rsp), %%rsp"
-	    : "+D"(from), "+S"(to)
-	    : "d"(__builtin_frame_address(0))
+	    : "+D"(from), "+S"(to), "+d"(frame)
+	    :
 	    : CONTEXT_CLOBBER);
 }
 

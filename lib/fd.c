@@ -439,6 +439,17 @@ fd_adopt(int num, enum fd_kind kind)
 
 /* --- another file by the same number -------------------------------------- */
 
+int
+fd_look_again(struct fd *f)
+{
+	uint64_t ident;
+
+	fd_take(f);
+	ident = f->ident;
+	fd_drop(f);
+	return fd_is_file(f->num, ident) ? 0 : fd_renew(f);
+}
+
 /*
  * Who waits goes on in the same loop, which lives as long as it has a watch: so
  * the old one goes last.  Returns whom to wake.  The lock is held.
@@ -449,10 +460,14 @@ watch_anew(struct fd *f)
 	struct watch *old = f->watch;
 	unsigned events = fd_wanted(f);
 
-	if (!old || !events || watch_new(&f->watch, watch_home(old), f, f->num,
-	    f->gen, events) < 0) {
+	if (!events || !old) {
 		fd_unwatch(f);
-		return fd_claim_all(f, old ? -ENOMEM : 0);
+		return events ? fd_claim_all(f, 0) : NULL;
+	}
+	if (watch_new(&f->watch, watch_home(old), f, f->num, f->gen,
+	    events) < 0) {
+		fd_unwatch(f);
+		return fd_claim_all(f, -ENOMEM);
 	}
 	watch_drop(old);
 	f->lit = (uint8_t)events;

@@ -111,6 +111,10 @@ int fd_poll(struct fd *f, unsigned events);
 /* The number may stand for another file: looks.  0 or -EBADF. */
 int fd_renew(struct fd *f);
 
+/* The same, if it is no longer the file that it was.  For what is never waited
+   for, and would not be found out otherwise. */
+int fd_look_again(struct fd *f);
+
 /* May a call be left out, as it would find nothing? */
 static inline bool
 fd_is_dry(const struct fd *f, unsigned event)

@@ -121,10 +121,16 @@ io_loop(struct fd *f, struct task *t, const struct io_call *call)
 	}
 	for (;;) {
 		if (unlikely(fd_kind(f) == FD_FILE)) {
+			code = fd_look_again(f);
+			if (code < 0)
+				return code;
+			if (fd_kind(f) != FD_FILE)
+				continue;
 			code = io_on_pool(f, t, call->attempt, call->arg, &n);
 			return code < 0 ? code : n;
 		}
-		if (unlikely(fd_is_shared(f)) && !io_is_socket(f)) {
+		if (unlikely(fd_is_shared(f)) &&
+		    (call->may_block || !io_is_socket(f))) {
 			code = wait_for_shared(f, t, call);
 			if (code < 0)
 				return code;
@@ -311,9 +317,10 @@ try_read(struct fd *f, void *arg)
 	return n < 0 ? -errno : n;
 }
 
-/* A blocking pipe that is ready has room for PIPE_BUF bytes. */
+/* A blocking pipe that is ready has room for PIPE_BUF bytes, and so has a
+   terminal. */
 static ssize_t
-write_shared_pipe(struct fd *f, const struct bytes *b)
+write_shared(struct fd *f, const struct bytes *b)
 {
 	struct iovec v = b->v[0];
 	int i;
@@ -340,9 +347,10 @@ try_write(struct fd *f, void *arg)
 	}
 	if ((code = io_assure_nonblocking(f)) < 0)
 		return code;
+	if (fd_is_shared(f))
+		return write_shared(f, b);
 	if (fd_kind(f) == FD_PIPE)
-		return fd_is_shared(f) ? write_shared_pipe(f, b) :
-		    write_pipe(f->num, b->v, b->nv);
+		return write_pipe(f->num, b->v, b->nv);
 	n = writev(f->num, b->v, b->nv);
 	return n < 0 ? -errno : n;
 }
@@ -465,6 +473,8 @@ co_write_full(int fd, const void *buf, size_t n)
 		k = co_write(fd, (const char *)buf + put, n - put);
 		if (k < 0)
 			return k;
+		if (k == 0 && n > 0)
+			return -EIO;	/* for ever, most likely */
 		put += (size_t)k;
 	} while (put < n);
 	return (ssize_t)put;
@@ -509,6 +519,8 @@ co_wait_fd(int fd, unsigned events)
 	if (code < 0)
 		return code;
 	code = wait_loop(f, t, events);
+	if (code > 0)
+		io_breathe(f, t);
 	fd_leave(f);
 	return code;
 }

@@ -22,6 +22,7 @@ struct io_call {
 	void *arg;
 	unsigned event;		/* what to wait for: WATCH_READ, WATCH_WRITE */
 	bool no_wait;		/* -EAGAIN instead, and no cancellation point */
+	bool may_block;		/* has no MSG_DONTWAIT for sockets either */
 };
 
 /* Attempts until there is a result other than -EAGAIN and -EINTR. */

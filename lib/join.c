@@ -111,8 +111,16 @@ join_enqueue(struct co_task *h, struct waiter *w)
 static void
 join_dequeue(struct co_task *h, struct waiter *w)
 {
+	bool foreign = w->task->kind == TASK_FOREIGN;
+
+	/* Its wait is over, and with it what kept a lone worker from delivering
+	   by plain loads and stores. */
+	if (unlikely(foreign))
+		co__foreign_enter();
 	if (!word_swap(h, (uintptr_t)w, RUNNING))
 		join_done(h);
+	if (unlikely(foreign))
+		co__foreign_leave();
 }
 
 static int

@@ -8,6 +8,7 @@
 #include "park.h"
 
 #include <netinet/tcp.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <weft/io.h>
@@ -41,9 +42,13 @@ addr_socket(const struct addr *a, const struct addr_sock *s)
 static bool
 remove_stale(const struct addr_sock *s)
 {
-	int fd = co_socket(AF_UNIX, SOCK_STREAM, 0);
+	struct stat st;
 	bool stale;
+	int fd;
 
+	if (lstat(s->u.un.sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return false;
+	fd = co_socket(AF_UNIX, SOCK_STREAM, 0);
 	if (fd < 0)
 		return false;
 	stale = connect(fd, &s->u.any, s->len) < 0 && errno == ECONNREFUSED;

@@ -6,6 +6,7 @@
  */
 #include "io.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <weft/io.h>
@@ -21,6 +22,7 @@ struct message {
 	socklen_t tolen;
 	struct msghdr *m;
 	bool stream;		/* set by try_recv */
+	bool part;		/* of what is asked for has come already */
 };
 
 static ssize_t
@@ -33,6 +35,15 @@ result(struct fd *f, ssize_t n, size_t wanted)
 	return n;
 }
 
+/* Is there one?  It stays. */
+static bool
+has_error(int num)
+{
+	struct pollfd p = { .fd = num };
+
+	return poll(&p, 1, 0) > 0 && p.revents & POLLERR;
+}
+
 static ssize_t
 try_recv(struct fd *f, void *arg)
 {
@@ -40,6 +51,8 @@ try_recv(struct fd *f, void *arg)
 
 	m->stream = fd_kind(f) == FD_STREAM;
 	if (m->n == 0 && m->stream)
+		return 0;
+	if (m->part && has_error(f->num))
 		return 0;
 	return result(f, recv(f->num, m->buf, m->n, m->flags | MSG_DONTWAIT),
 	    m->n);
@@ -85,12 +98,14 @@ static ssize_t
 do_message(int num, unsigned event, io_try *attempt, struct message *m)
 {
 	const struct io_call call = { .attempt = attempt, .arg = m,
-	    .event = event, .no_wait = (m->flags & MSG_DONTWAIT) != 0 };
+	    .event = event,
+	    .no_wait = (m->flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) != 0 };
 
 	return io_do(num, &call);
 }
 
-/* As POSIX has it: what came before an error is given, not the error. */
+/* As POSIX has it: what came before an error is given, and the error to the
+   next call. */
 static ssize_t
 recv_all(int num, struct message *m)
 {
@@ -105,6 +120,7 @@ recv_all(int num, struct message *m)
 		if (k < 0)
 			return got ? (ssize_t)got : k;
 		got += (size_t)k;
+		m->part = true;
 	} while (k > 0 && got < all && m->stream);
 	return (ssize_t)got;
 }

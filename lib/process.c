@@ -56,17 +56,14 @@ ask_again(pid_t pid, int *status, int options)
 	return n;
 }
 
+/* One that is traced is told of to its tracer first, with its pidfd readable
+   already. */
 static int
 wait_by_fd(int pidfd, pid_t pid, int *status, int options)
 {
-	int n, code;
+	int code = co_wait_fd(pidfd, CO_READ);
 
-	while ((n = try_wait(pid, status, options)) == 0) {
-		code = co_wait_fd(pidfd, CO_READ);
-		if (code < 0)
-			return code;
-	}
-	return n;
+	return code < 0 ? code : ask_again(pid, status, options);
 }
 
 EXPORT int

@@ -186,8 +186,10 @@ co__flat_left_late(struct co_scope *root, struct task *child)
 void
 scope_end(struct co_scope *s, int code, bool force)
 {
+	/* WAIT_UNTIL means another thing. */
 	struct walk k = { .top = s->co__owner, .stop = s->co__outer,
-	    .own = s, .code = code, .force = force };
+	    .own = s, .code = code == WAIT_UNTIL ? code + 1 : code,
+	    .force = force };
 
 	if (!s->co__ended || force)
 		end_tree(&k);

@@ -53,7 +53,6 @@ enum {
 	ROOMS = 16,		/* on the stack of co_select_v */
 	SOLO_CASES = 64,	/* bits of a word */
 	DRAW_ONCE = 12,		/* 12! / 2^64: no bias to speak of */
-	AGAIN = INT_MIN + 1,	/* no code of anybody */
 	PICK_QUEUED = UINT32_MAX	/* in `pick`: a table case, queued */
 };
 
@@ -211,7 +210,8 @@ sleep_until_chosen(struct select *s, int code, struct self *alone)
 
 	if (unlikely(code) && wait_cancel(s->t, s->ticket)) {
 		dequeue_all(s, -1);
-		return code > 0 ? AGAIN : code;
+		s->again = code > 0;
+		return code;
 	}
 	if (unlikely(s->timeout >= 0))
 		until = co__time_after(s->cases[s->timeout].co__arg);
@@ -255,6 +255,7 @@ sort_out(struct select *s)
 	int i;
 
 	s->otherwise = s->timeout = -1;
+	s->again = false;
 	for (i = 0; i < s->n; i++) {
 		s->rooms[i].pick = (uint32_t)i;
 		if (!is_chan(&s->cases[i]))
@@ -357,7 +358,7 @@ select_any(struct select *s)
 		if (unlikely(code < 0))
 			return code;
 	}
-	while ((code = select_once(s)) == AGAIN)
+	while ((code = select_once(s)), unlikely(s->again))
 		sort_out(s);
 	if (s->tables)
 		shut_all(s, s->n);

@@ -34,6 +34,7 @@ struct select {
 	int otherwise;		/* index, or -1 */
 	int timeout;		/* index of the earliest, or -1 */
 	bool tables;		/* some are kinds with a table */
+	bool again;		/* one was ready when it was to be queued */
 	uint32_t nlocks;	/* cases with a lock; set by co__select_lock */
 };
 
@@ -145,13 +146,13 @@ case_finish(struct co_case *c, struct case_taken *taken, struct self *alone)
 	} else if (likely(c->co__kind == CO__CASE_SEND)) {
 		if (likely(taken->peer != NULL))
 			chan_put_rest(ch, c->co__slot, taken->peer, alone);
+		else if (unlikely(taken->status == -ENOMEM))
+			return -ENOMEM;
 	} else if (!table(c)) {
 		return 0;	/* a timeout has no other members */
 	} else if (table(c)->finish) {
 		table(c)->finish(c, taken);
 	}
-	if (unlikely(taken->status == -ENOMEM))
-		return -ENOMEM;
 	if (c->co__status)
 		*c->co__status = taken->status;
 	return 0;

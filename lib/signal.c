@@ -163,10 +163,13 @@ catch(struct signals *s, int signo)
 	    .sa_flags = SA_RESTART | SA_ONSTACK };
 
 	sigfillset(&action.sa_mask);
-	if (users[signo] == 0 && sigaction(signo, &action, &before[signo]) < 0)
+	a_store_release(&s->of[signo].wanted, 1); /* before one can come */
+	if (users[signo] == 0 &&
+	    sigaction(signo, &action, &before[signo]) < 0) {
+		a_store_release(&s->of[signo].wanted, 0);
 		return -errno;
+	}
 	users[signo]++;
-	a_store_release(&s->of[signo].wanted, 1);
 	return 0;
 }
 
@@ -208,6 +211,15 @@ co__signals_call(int signo, void (*call)(void))
 	return signal_of(signo, call, &s);
 }
 
+/* Or has the program put its own there since? */
+static bool
+is_ours(int signo)
+{
+	struct sigaction now;
+
+	return sigaction(signo, NULL, &now) == 0 && now.sa_handler == handler;
+}
+
 void
 co__signals_end(struct runtime *rt)
 {
@@ -222,7 +234,7 @@ co__signals_end(struct runtime *rt)
 			a_store_release(&wanted[i], NULL);
 	}
 	for (i = 1; i < SIGNALS; i++) {
-		if (s->of[i].wanted && --users[i] == 0)
+		if (s->of[i].wanted && --users[i] == 0 && is_ours(i))
 			sigaction(i, &before[i], NULL);
 	}
 	os_mutex_unlock(&mutex);

@@ -26,6 +26,7 @@
 #include "stack_arena.h"
 #include "os.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/auxv.h>
 #include <ucontext.h>
@@ -43,6 +44,7 @@ enum {
 };
 
 struct slot {
+	const struct stack_shape *of;	/* [table_mutex] NULL: it is free */
 	struct stack_shape shape;	/* [table_mutex; handler: see F2] */
 	bool used;			/* [atomic] see F1 */
 };
@@ -66,20 +68,20 @@ static _Thread_local stack_t altstack_before;
 
 /* --- the table ------------------------------------------------------------ */
 
-/* table_mutex held.  NULL: no memory. */
+/* table_mutex held.  Not by the base: that may have come again already.  of
+   NULL: a free one; then NULL: no memory. */
 static struct slot *
-slot_find(bool used, uintptr_t base)
+slot_find(const struct stack_shape *of)
 {
 	struct piece *at = &first_piece;
 	int i;
 
 	for (;;) {
 		for (i = 0; i < TABLE_STEP; i++)
-			if (at->slot[i].used == used &&
-			    (!used || at->slot[i].shape.base == base))
+			if (at->slot[i].of == of)
 				return &at->slot[i];
 		if (!at->next) {
-			if (used)
+			if (of)
 				return NULL;
 			/* Never freed: there are as many as there ever were
 			   arenas at one time, divided by TABLE_STEP. */
@@ -98,8 +100,9 @@ stack_fault_watch(const struct stack_shape *h)
 	struct slot *at;
 
 	os_mutex_lock(&table_mutex);
-	at = slot_find(false, 0);
+	at = slot_find(NULL);
 	if (at) {
+		at->of = h;
 		at->shape = *h;
 		a_store_release(&at->used, true);	/* F1 */
 	}
@@ -113,9 +116,10 @@ stack_fault_unwatch(const struct stack_shape *h)
 	struct slot *at;
 
 	os_mutex_lock(&table_mutex);
-	at = slot_find(true, h->base);
+	at = slot_find(h);
 	bug_if(!at);
 	a_store_release(&at->used, false);	/* F1 */
+	at->of = NULL;
 	os_mutex_unlock(&table_mutex);
 }
 
@@ -246,6 +250,8 @@ on_fault(int sig, siginfo_t *info, void *context)
 	} else {
 		if (a_xchg_acqrel(&reported, 1) == 0)
 			report(s, (const void *)sp);
+		else
+			poll(NULL, 0, 1000);	/* another is written */
 		die_of(sig, info);
 	}
 	errno = saved;

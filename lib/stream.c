@@ -356,6 +356,15 @@ co_stream_buffered(const struct co_stream *s)
 
 /* --- writing -------------------------------------------------------------- */
 
+/* One that writes nothing and says no why would be asked for ever. */
+static ssize_t
+write_some(struct co_stream *s, const char *buf, size_t n)
+{
+	ssize_t k = s->ops->write(s->arg, buf, n);
+
+	return k != 0 ? k : -EIO;
+}
+
 EXPORT int
 co_stream_flush(struct co_stream *s)
 {
@@ -365,7 +374,7 @@ co_stream_flush(struct co_stream *s)
 	if (s->broken)
 		return s->broken;
 	while (h->at < h->end) {
-		n = s->ops->write(s->arg, h->buf + h->at, held(h));
+		n = write_some(s, h->buf + h->at, held(h));
 		if (n < 0)
 			return (int)n;
 		h->at += (size_t)n;
@@ -382,7 +391,7 @@ write_large(struct co_stream *s, const char *buf, size_t n)
 	ssize_t k;
 
 	while (put < n) {
-		k = s->ops->write(s->arg, buf + put, n - put);
+		k = write_some(s, buf + put, n - put);
 		if (k < 0) {
 			if (put > 0)
 				s->broken = (int)k;

@@ -10,6 +10,7 @@
 #include "io.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
@@ -65,6 +66,28 @@ try_splice(struct fd *f, void *arg)
 	return guarded(call_splice, arg);
 }
 
+/* 0 to 2 may be blocking and stay so.  1: it is ready for some bytes; 0: there
+   was a wait; or why there will be none. */
+static int
+end_ready(struct fd *f, struct task *t, unsigned event)
+{
+	int n = fd_is_shared(f) ? fd_poll(f, event) : 1;
+
+	return n == 0 ? fd_wait(f, t, event, true) : n < 0 ? n : 1;
+}
+
+static int
+ends_ready(struct transfer *x, struct task *t)
+{
+	int n = end_ready(x->in, t, WATCH_READ);
+
+	if (n == 1)
+		n = end_ready(x->out, t, WATCH_WRITE);
+	if (fd_is_shared(x->out) && x->n > PIPE_BUF)
+		x->n = PIPE_BUF;
+	return n;
+}
+
 /* Neither is ready: 0 after a wait, or why there will be none. */
 static int
 wait_for_either(struct transfer *x, struct task *t)
@@ -95,6 +118,11 @@ transfer_loop(struct transfer *x, struct task *t, io_try *attempt)
 		if ((code = io_assure_nonblocking(x->in)) < 0 ||
 		    (code = io_assure_nonblocking(x->out)) < 0)
 			return code;
+		code = ends_ready(x, t);
+		if (code < 0)
+			return code;
+		if (code == 0)
+			continue;
 		if (!slow)
 			n = attempt(x->out, x);
 		else if ((code = io_on_pool(x->out, t, attempt, x, &n)) < 0)

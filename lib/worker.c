@@ -54,6 +54,7 @@ enum {
 	WATCH_MIN = 1000 * 1000,	/* ns */
 	WATCH_MAX = 8 * 1000 * 1000,
 	STUCK_POLLS = 16,		/* of a stuck worker's loop, at most */
+	BUSY_WATCH = 10 * 1000 * 1000,
 	DEPUTY_WATCH = 20 * 1000 * 1000,
 	DEEP_WATCH = 500 * 1000 * 1000
 };
@@ -156,10 +157,17 @@ tidy(struct worker *w)
 	a_store_release(&rt->tidy_at, rt->hooks->tidy(w));
 }
 
+static bool watch(struct worker *w);
+
 static void
 serve_own(struct worker *w)
 {
 	w->now = os_now();
+	/* Where nobody sleeps nobody keeps watch. */
+	if (unlikely(w->now - w->looked >= BUSY_WATCH) && w->rt->nworkers > 1) {
+		w->looked = w->now;
+		watch(w);
+	}
 	if (unlikely(w->now >= a_load_relaxed(&w->rt->tidy_at)))
 		tidy(w);
 	if (w->now >= a_load_relaxed(&w->timers.next))
@@ -236,6 +244,14 @@ search_round(struct worker *w, co_time now)
 	return false;
 }
 
+/* On its own queue, pinned ones as well. */
+static bool
+has_work(const struct worker *w)
+{
+	return a_load_acquire(&w->runq.waiting) ||
+	    a_load_acquire(&w->runq.bands);
+}
+
 /* Has the own loop something?  A searcher is no worse a listener for it. */
 static bool
 poll_own(struct worker *w, co_time now)
@@ -243,8 +259,7 @@ poll_own(struct worker *w, co_time now)
 	if (now - w->polled < SPIN_POLL)
 		return false;
 	w->polled = now;
-	return w->rt->reactor->poll(w->reactor, 0) > 0 &&
-	    a_load_relaxed(&w->runq.waiting) != 0;
+	return w->rt->reactor->poll(w->reactor, 0) > 0 && has_work(w);
 }
 
 /* Is it worth while to go on?  Only who works makes work for others. */
@@ -451,7 +466,7 @@ may_sleep(struct worker *w)
 	return !a_load_acquire(&rt->over) &&
 	    !a_load_acquire(&rt->inject_count) &&
 	    !a_load_acquire(&w->inbox_count) &&
-	    !a_load_acquire(&w->runq.waiting) &&
+	    !has_work(w) &&
 	    !(rt->nworkers > 1 && backlog_anywhere(w));
 }
 
@@ -559,8 +574,8 @@ worker_loop(struct worker *w)
 
 	while ((t = next_task(w)) != NULL) {
 		w->prev = NULL;
-		if (!sched_claim_cpu(w, t))
-			bug("a task is on two workers");
+		while (!sched_claim_cpu(w, t))	/* who trims holds it: HOLD */
+			wait_off_cpu(t);
 		trace_switch(NULL, t);
 		context_switch(&w->ctx, &t->u.run.ctx);
 		sched_landed(w);

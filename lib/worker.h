@@ -85,6 +85,7 @@ struct worker {
 	co_time now;			/* [owner] as of the last turn */
 	co_time polled;			/* [owner] last reactor poll */
 	co_time cache_trimmed;		/* [owner] last stack_cache_trim */
+	co_time looked;			/* [owner] at others, being busy */
 	uint64_t random;		/* [owner] */
 	co_time help_at;		/* [owner] no call for help before */
 	co_time help_gap;		/* [atomic] doubled; reset by thieves */

@@ -349,6 +349,7 @@ static int
 select_main(void *arg)
 {
 	co_future(int) f = co_future_new(int), g = co_future_new(int);
+	co_future(int) h = co_future_new(int);
 	chan(int) ch = chan_new(int, 1);
 	int v = 0, status = 9, hits[2] = { 0 }, i;
 
@@ -365,6 +366,11 @@ select_main(void *arg)
 	    co_on_future(f, &v, &status)), 1);
 	test_result(status, -EIO);
 	ck_assert_int_eq(v, 3);
+	co_future_fail(h, -ENOMEM);
+	ck_assert_int_eq(co_select(co_on_recv(ch, &v),
+	    co_on_future(h, &v, &status)), 1);
+	test_result(status, -ENOMEM);
+	co_future_unref(h);
 	co_future_set(g, 11);
 	for (i = 0; i < 1000; i++)
 		hits[co_select(co_on_future(f, &v), co_on_future(g, &v))]++;

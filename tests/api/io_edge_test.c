@@ -188,6 +188,68 @@ TEST(a_fifo_that_was_opened_anew_behind_our_back_is_still_told_of)
 }
 
 static int
+file_main(void *arg)
+{
+	char name[] = "/tmp/weft-edge-XXXXXX", c = 0;
+	int file = mkstemp(name), fd[2];
+	struct co_scope s;
+
+	(void)arg;
+	ck_assert_int_ge(file, 0);
+	unlink(name);
+	test_result(co_read(file, &c, 1), 0);
+	pair(SOCK_STREAM, fd);
+	ck_assert_int_eq(dup2(fd[0], file), file);
+	close(fd[0]);
+	again.writer = fd[1];
+	co_scope(s, .timeout = CO_SEC(10)) {
+		test_result(co_spawn(write_later, NULL), 0);
+		test_result(co_read(file, &c, 1), 1);
+	}
+	test_result(s.status, 0);
+	ck_assert_int_eq(c, 'b');
+	test_result(co_close(file), 0);
+	test_result(co_close(fd[1]), 0);
+	return 0;
+}
+
+TEST(a_file_whose_number_is_a_socket_now_is_waited_for)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, file_main, NULL), 0);
+}
+
+static int
+set_over(void *arg)
+{
+	(void)arg;
+	__atomic_store_n(&again.over, true, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static int
+ready_main(void *arg)
+{
+	int fd[2];
+
+	(void)arg;
+	pair(SOCK_STREAM, fd);
+	again.over = false;
+	test_result(co_spawn(set_over, NULL), 0);
+	while (!__atomic_load_n(&again.over, __ATOMIC_RELAXED))
+		test_result(co_wait_fd(fd[0], CO_WRITE), CO_WRITE);
+	test_result(co_close(fd[0]), 0);
+	test_result(co_close(fd[1]), 0);
+	return 0;
+}
+
+TEST(who_waits_for_what_is_always_ready_starves_nobody)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, ready_main, NULL), 0);
+}
+
+static int
 forget_often(void *arg)
 {
 	(void)arg;
@@ -201,7 +263,7 @@ forget_often(void *arg)
 static int
 forget_main(void *arg)
 {
-	int i, n = (int)test_count(5000, 1000000), k, status, fd[2];
+	int i, n = (int)test_count(40000, 1000000), k, status, fd[2];
 	struct co_task t;
 
 	(void)arg;

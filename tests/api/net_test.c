@@ -10,6 +10,8 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -86,6 +88,30 @@ all_kinds(void *arg)
 	serve_and_dial("unix:/tmp/weft-net-test.sock");	/* a stale file */
 	unlink("/tmp/weft-net-test.sock");
 	return 0;
+}
+
+static int
+in_the_way(void *arg)
+{
+	static const char path[] = "/tmp/weft-net-test.file";
+	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	struct stat st;
+
+	(void)arg;
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, "kept", 4), 4);
+	close(fd);
+	test_result(co_listen("unix:/tmp/weft-net-test.file"), -EADDRINUSE);
+	ck_assert_int_eq(stat(path, &st), 0);
+	ck_assert_int_eq(st.st_size, 4);
+	unlink(path);
+	return 0;
+}
+
+TEST(a_file_that_is_no_socket_is_not_removed_to_listen)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, in_the_way, NULL), 0);
 }
 
 TEST(listen_and_dial_by_text)
@@ -372,6 +398,15 @@ ends(void *arg)
 	reset(fd[0]);
 	test_result(co_read(fd[1], buf, 16), -ECONNRESET);
 	co_close(fd[1]);
+	/* A reset in the midst of what is to come whole. */
+	tcp_pair(fd);
+	test_result(co_write(fd[1], "abc", 3), 3);
+	co_scope(s) {
+		co_spawn(reset_soon, (void *)(intptr_t)fd[1]);
+		test_result(co_recv(fd[0], buf, 16, MSG_WAITALL), 3);
+		test_result(co_recv(fd[0], buf, 16, MSG_WAITALL), -ECONNRESET);
+	}
+	co_close(fd[0]);
 	/* A reset while waiting to read, and to write. */
 	tcp_pair(fd);
 	co_scope(s) {
@@ -482,6 +517,28 @@ wait_for_all(void *arg)
 	co_close(dg[0]);
 	co_close(dg[1]);
 	return 0;
+}
+
+static int
+no_errors(void *arg)
+{
+	struct msghdr m = { .msg_name = NULL };
+	int fd[2];
+
+	(void)arg;
+	tcp_pair(fd);
+	test_result(co_write(fd[1], "abc", 3), 3);
+	co_timeout(CO_SEC(20))	/* readable all the time */
+		test_result(co_recvmsg(fd[0], &m, MSG_ERRQUEUE), -EAGAIN);
+	co_close(fd[0]);
+	co_close(fd[1]);
+	return 0;
+}
+
+TEST(a_queue_of_errors_is_not_waited_for)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, no_errors, NULL), 0);
 }
 
 TEST(all_that_is_asked_for_or_one_datagram)

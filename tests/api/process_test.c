@@ -217,6 +217,28 @@ use_signal(void *arg)
 	return co_select(co_on_signal(SIGUSR2), co_otherwise);
 }
 
+static void
+not_called(int signo)
+{
+	(void)signo;
+}
+
+static int
+take_over(void *arg)
+{
+	(void)arg;
+	co_timeout(CO_MS(1))
+		test_result(co_wait_signal(SIGUSR2), -ETIMEDOUT);
+	ck_assert(signal(SIGUSR2, not_called) != SIG_ERR);
+	return 0;
+}
+
+TEST(a_handler_that_the_program_has_put_in_since_stays)
+{
+	test_result(test_run(1, take_over, NULL), 0);
+	ck_assert(signal(SIGUSR2, SIG_DFL) == not_called);
+}
+
 TEST(the_runtime_gives_signals_back)
 {
 	struct sigaction before, during;

@@ -21,6 +21,8 @@
 
 static int flag;	/* [atomic] */
 
+static const struct co_spawn_options pinned = { .pinned = true };
+
 static int
 is_set(void)
 {
@@ -1142,4 +1144,106 @@ TEST(a_worker_that_the_system_stops_stops_no_others)
 	for (i = 0; i < 64; i++)
 		ck_assert_uint_gt(passes[i], 10);
 	test_between(worst_pass, 0, CO_SEC(1) * test_slow());
+}
+
+/* --- pinned ones, and busy workers ---------------------------------------- */
+
+static int
+short_job(void *arg)
+{
+	burn((int64_t)(intptr_t)arg);
+	return 0;
+}
+
+static int
+ask_pinned(void *arg)
+{
+	int i, n = (int)test_count(2000, 200000), late = 0;
+	int64_t start;
+
+	(void)arg;
+	for (i = 0; i < n; i++) {
+		start = test_now();
+		test_result(co_blocking(short_job,
+		    (void *)(intptr_t)(10000 + i % 30 * 1000)), 0);
+		late += test_now() - start > CO_MS(5);
+	}
+	set(1);
+	/* Those that the machine held up. */
+	ck_assert_int_le(late, n / 20);
+	return 0;
+}
+
+static int
+keep_busy(void *arg)
+{
+	(void)arg;
+	while (!is_set())
+		co_yield();
+	return 0;
+}
+
+static int
+pinned_jobs(void *arg)
+{
+	struct co_scope s;
+
+	(void)arg;
+	set(0);
+	co_scope(s) {
+		test_result(co_spawn(keep_busy, NULL), 0);
+		test_result(co_spawn_with(&pinned, ask_pinned, NULL), 0);
+	}
+	return s.status;
+}
+
+TEST(a_pinned_coroutine_hears_of_its_job_at_once, .seconds = 120)
+{
+	int i;
+
+	for (i = 0; i < 4; i++)		/* it depends on who runs where */
+		test_result(test_run(2, pinned_jobs, NULL), 0);
+}
+
+static int
+nap_and_set(void *arg)
+{
+	(void)arg;
+	test_result(co_sleep(CO_MS(5)), 0);
+	set(1);
+	return 0;
+}
+
+static int
+compute_until_set(void *arg)
+{
+	int64_t until = test_now() + CO_SEC(20);
+
+	(void)arg;
+	test_result(co_spawn(nap_and_set, NULL), 0);
+	co_yield();
+	while (!is_set() && test_now() < until)
+		continue;
+	return is_set() ? 0 : -EIO;
+}
+
+static int
+one_computes(void *arg)
+{
+	struct co_task t;
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 20; i++) {
+		set(0);
+		test_result(co_fork(&t, compute_until_set, NULL), 0);
+		test_result(co_spawn(keep_busy, NULL), 0);
+		test_result(co_join(&t), 0);
+	}
+	return 0;
+}
+
+TEST(who_is_busy_serves_the_timers_of_who_computes, .seconds = 120)
+{
+	test_result(test_run(2, one_computes, NULL), 0);
 }

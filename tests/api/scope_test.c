@@ -7,8 +7,10 @@
 #include "harness.h"
 
 #include <limits.h>
+#include <signal.h>
 
 #include <weft/chan.h>
+#include <weft/io.h>
 #include <weft/scope.h>
 #include <weft/sync.h>
 
@@ -340,7 +342,8 @@ CORO_TEST(the_first_reason_stays)
 CORO_TEST(a_failure_may_be_any_negative_number)
 {
 	static const int codes[] = { -1, -4095, -32767, -32768, -32769,
-		-65536, -65537, -131072, INT_MIN + 1 };
+		-65536, -65537, -131072, INT_MIN + 2, INT_MIN + 1,
+		INT_MIN + 1 };
 	struct co_scope s, in;
 	size_t i;
 
@@ -349,7 +352,8 @@ CORO_TEST(a_failure_may_be_any_negative_number)
 		co_scope(s) {
 			test_result(co_spawn(sleep_on_well, NULL), 0);
 			test_result(co_spawn(give, ptr(codes[i])), 0);
-			test_result(co_sleep(CO_FOREVER), codes[i]);
+			test_result(i % 2 ? co_sleep(CO_FOREVER) :
+			    co_select(co_on_signal(SIGUSR1)), codes[i]);
 			co_scope(in) {
 				ck_assert(co_cancelled());
 				test_result(co_sleep(1), codes[i]);

@@ -292,6 +292,29 @@ conversation(void *arg)
 	return all.status;
 }
 
+static ssize_t
+write_nothing(void *arg, const void *buf, size_t n)
+{
+	(void)arg;
+	(void)buf;
+	(void)n;
+	return 0;
+}
+
+TEST(a_writer_that_writes_nothing_is_an_error)
+{
+	static const struct co_stream_ops none = { wire_read, write_nothing,
+	    wire_close };
+	static char big[100000];
+	struct co_stream *s = co_stream_new_ops(&none, &wire);
+
+	ck_assert_ptr_nonnull(s);
+	test_result(co_stream_write(s, "abc", 3), 3);
+	test_result(co_stream_flush(s), -EIO);
+	test_result(co_stream_write(s, big, sizeof big), -EIO);
+	co_stream_free(s);
+}
+
 TEST(lines_over_a_socket)
 {
 	FOR_WORKERS(w)

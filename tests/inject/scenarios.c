@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -855,7 +856,14 @@ unix_sockets(void *arg)
 static int
 names(void *arg)
 {
+	struct addrinfo *list = NULL;
+	int code = 0;
+
 	(void)arg;
+	co_timeout(CO_SEC(60))
+		code = co_resolve("localhost", NULL, NULL, &list);
+	TRY(code);
+	freeaddrinfo(list);
 	return echo_at("tcp:127.0.0.1:0", "localhost");
 }
 

@@ -42,6 +42,15 @@ __wrap_pthread_create(pthread_t *t, const pthread_attr_t *attr,
 	return EAGAIN;
 }
 
+static void
+burn_for(int64_t ns)
+{
+	int64_t until = co_now() + ns;
+
+	while (co_now() < until)
+		continue;
+}
+
 static int
 give(void *arg)
 {
@@ -106,6 +115,35 @@ TEST(a_thread_that_leaves_takes_no_job_with_it, .seconds = 120,
 		test_result(test_run(w, clients, &seed), 0);
 		ck_assert_int_eq(co__blocking_threads(), 0);
 	}
+}
+
+/* Nobody comes after it whose job would rescue this one's. */
+static int
+lone_client(void *arg)
+{
+	uint64_t seed = *(uint64_t *)arg, i, n = test_count(10000, 1000000);
+	struct co_scope s;
+
+	for (i = 0; i < n; i++) {
+		co_scope(s, .timeout = CO_SEC(20))
+			test_result(co_blocking(give, (void *)(intptr_t)i), i);
+		test_result(s.status, 0);
+		/* The kernel is some 50 us late. */
+		burn_for(co__blocking_keep + (int64_t)test_below(&seed, 90000));
+	}
+	return 0;
+}
+
+TEST(the_only_thread_leaves_and_takes_no_job_with_it, .seconds = 120,
+    .leaves_threads = OTHERS_THREAD)
+{
+	const struct co_options o = { .workers = 1, .blocking_threads = 1 };
+	uint64_t seed = test_seed();
+
+	may_start = UINT32_MAX;
+	co__blocking_keep = CO_US(50);
+	test_result(co_run(&o, lone_client, &seed), 0);
+	ck_assert_int_eq(co__blocking_threads(), 0);
 }
 
 /* --- a job that is done --------------------------------------------------- */
