@@ -318,7 +318,7 @@ try_read(struct fd *f, void *arg)
 }
 
 /* A blocking pipe that is ready has room for PIPE_BUF bytes, and so has a
-   terminal. */
+   terminal but for the last of its room. */
 static ssize_t
 write_shared(struct fd *f, const struct bytes *b)
 {
