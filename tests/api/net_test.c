@@ -94,10 +94,12 @@ static int
 in_the_way(void *arg)
 {
 	static const char path[] = "/tmp/weft-net-test.file";
-	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	struct stat st;
+	int fd;
 
 	(void)arg;
+	unlink(path);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(write(fd, "kept", 4), 4);
 	close(fd);
