@@ -108,7 +108,7 @@ worker_init(struct worker *w, struct runtime *rt, uint32_t index)
 	w->watch_gap = CO_MS(1);
 	w->random = 0x9e3779b97f4a7c15u * (index + 1);
 	w->runq.shared = rt->nworkers > 1;
-	w->now = w->polled = os_now();
+	w->now = w->polled = w->looked = os_now();
 	timers_init(&w->timers);
 	stack_cache_init(&w->stacks, rt->stacks);
 	w->looks = calloc(rt->nworkers, sizeof *w->looks);

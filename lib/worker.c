@@ -503,7 +503,7 @@ nod_off(struct worker *w)
 		rt->reactor->poll(w->reactor, wait);
 	}
 	in_vain = claim_sleeper(w);	/* unless somebody woke us */
-	w->now = w->polled = os_now();
+	w->now = w->polled = w->looked = os_now();
 	if (watching < 0)
 		return false;
 	leave_watch(w, watching, in_vain);
