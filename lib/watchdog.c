@@ -279,7 +279,7 @@ static void
 thread_main(void *arg)
 {
 	struct watchdog *d = arg;
-	co_time next = os_now();
+	co_time next;
 
 	while (!a_load_acquire(&d->over)) {
 		look_at_all(d);
