@@ -439,15 +439,15 @@ fd_adopt(int num, enum fd_kind kind)
 
 /* --- another file by the same number -------------------------------------- */
 
-int
-fd_look_again(struct fd *f)
+uint64_t
+fd_ident(struct fd *f)
 {
 	uint64_t ident;
 
 	fd_take(f);
 	ident = f->ident;
 	fd_drop(f);
-	return fd_is_file(f->num, ident) ? 0 : fd_renew(f);
+	return ident;
 }
 
 /*

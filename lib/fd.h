@@ -111,9 +111,9 @@ int fd_poll(struct fd *f, unsigned events);
 /* The number may stand for another file: looks.  0 or -EBADF. */
 int fd_renew(struct fd *f);
 
-/* The same, if it is no longer the file that it was.  For what is never waited
-   for, and would not be found out otherwise. */
-int fd_look_again(struct fd *f);
+/* Which file it is taken for; 0: unknown.  Is it open, and that file? */
+uint64_t fd_ident(struct fd *f);
+bool fd_is_file(int num, uint64_t ident);
 
 /* May a call be left out, as it would find nothing? */
 static inline bool

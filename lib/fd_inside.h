@@ -48,7 +48,4 @@ void fd_wake_list(struct waiter *list);
 /* The watch goes.  The lock is held. */
 void fd_unwatch(struct fd *f);
 
-/* Is it open, and the file of that identity? */
-bool fd_is_file(int num, uint64_t ident);
-
 #endif

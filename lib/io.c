@@ -41,13 +41,18 @@ struct pool_call {
 	struct fd *f;
 	void *arg;
 	ssize_t result;
+	uint64_t ident;		/* of f; 0: unknown */
 };
 
+/* What is never waited for would not be found out otherwise: here, as even to
+   ask may take long. */
 static int
 run_on_pool(void *arg)
 {
 	struct pool_call *c = arg;
 
+	if (c->ident && !fd_is_file(c->f->num, c->ident))
+		return 1;
 	do
 		c->result = c->attempt(c->f, c->arg);
 	while (c->result == -EINTR);
@@ -58,11 +63,16 @@ int
 io_on_pool(struct fd *f, struct task *t, io_try *attempt, void *arg,
     ssize_t *ret)
 {
-	struct pool_call c = { .attempt = attempt, .f = f, .arg = arg };
-	int unused, code = blocking_run(t, run_on_pool, &c, &unused);
+	struct pool_call c = { .attempt = attempt, .f = f, .arg = arg,
+	    .ident = fd_ident(f) };
+	int changed, code = blocking_run(t, run_on_pool, &c, &changed);
 
 	if (code < 0)
 		return code;
+	if (changed) {
+		code = fd_renew(f);
+		return code < 0 ? code : 1;
+	}
 	*ret = c.result;
 	return 0;
 }
@@ -121,12 +131,9 @@ io_loop(struct fd *f, struct task *t, const struct io_call *call)
 	}
 	for (;;) {
 		if (unlikely(fd_kind(f) == FD_FILE)) {
-			code = fd_look_again(f);
-			if (code < 0)
-				return code;
-			if (fd_kind(f) != FD_FILE)
-				continue;
 			code = io_on_pool(f, t, call->attempt, call->arg, &n);
+			if (code > 0)
+				continue;
 			return code < 0 ? code : n;
 		}
 		if (unlikely(fd_is_shared(f)) &&

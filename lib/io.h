@@ -31,8 +31,8 @@ ssize_t io_do(int num, const struct io_call *call);
 /* The same within fd_enter and fd_leave. */
 ssize_t io_loop(struct fd *f, struct task *t, const struct io_call *call);
 
-/* Runs one attempt on the pool: 0, and *ret is what it gave; or a code below 0,
-   and it never ran. */
+/* Runs one attempt on the pool: 0, and *ret is what it gave; 1, f has become
+   another file, begin anew; or a code below 0.  Then it never ran. */
 int io_on_pool(struct fd *f, struct task *t, io_try *attempt, void *arg,
     ssize_t *ret);
 

@@ -110,7 +110,7 @@ wait_for_either(struct transfer *x, struct task *t)
 static ssize_t
 transfer_loop(struct transfer *x, struct task *t, io_try *attempt)
 {
-	bool slow = fd_kind(x->in) == FD_FILE || fd_kind(x->out) == FD_FILE;
+	struct fd *file;
 	ssize_t n;
 	int code;
 
@@ -123,10 +123,17 @@ transfer_loop(struct transfer *x, struct task *t, io_try *attempt)
 			return code;
 		if (code == 0)
 			continue;
-		if (!slow)
+		file = fd_kind(x->in) == FD_FILE ? x->in :
+		    fd_kind(x->out) == FD_FILE ? x->out : NULL;
+		code = 0;
+		if (!file)
 			n = attempt(x->out, x);
-		else if ((code = io_on_pool(x->out, t, attempt, x, &n)) < 0)
+		else
+			code = io_on_pool(file, t, attempt, x, &n);
+		if (code < 0)
 			return code;
+		if (code > 0)
+			continue;
 		if (n != -EAGAIN && n != -EINTR)
 			return n;
 		code = n == -EAGAIN ? wait_for_either(x, t) : 0;
