@@ -41,8 +41,7 @@ is_expected(const struct worker *w)
 {
 	return w->rt->reactor->waits(w->reactor) ||
 	    a_load_acquire(&w->timers.next) != CO_FOREVER ||
-	    a_load_acquire(&w->runq.waiting) ||
-	    a_load_acquire(&w->runq.bands) ||
+	    runq_has_any(&w->runq) ||
 	    a_load_acquire(&w->inbox_count) ||
 	    !a_load_acquire(&w->asleep);
 }

@@ -46,8 +46,8 @@ struct runq {
 	struct tasklist band[BANDS];	/* [section] head: oldest */
 	uint32_t waiting;	/* [section; read by thieves] in deque, fifo,
 				   high and low: what may be stolen */
-	uint32_t bands;		/* [section; read by deadlock.c] bit i: band[i]
-				   is not empty */
+	uint32_t bands;		/* [section; read by runq_has_any] bit i:
+				   band[i] is not empty */
 	uint32_t ticks;		/* [owner; read by anybody] tasks taken */
 	uint32_t shared;	/* [const] there are thieves */
 	uint32_t crit;		/* [atomic] the owner is inside */
@@ -129,6 +129,13 @@ static always_inline void
 runq_count(struct runq *q, int32_t n)
 {
 	a_store_relaxed(&q->waiting, q->waiting + (uint32_t)n);
+}
+
+/* Pinned ones as well, which `waiting` leaves out.  May be asked by anybody. */
+static inline bool
+runq_has_any(const struct runq *q)
+{
+	return a_load_acquire(&q->waiting) || a_load_acquire(&q->bands);
 }
 
 static always_inline void

@@ -358,8 +358,11 @@ select_any(struct select *s)
 		if (unlikely(code < 0))
 			return code;
 	}
-	while ((code = select_once(s)), unlikely(s->again))
+	code = select_once(s);
+	while (unlikely(s->again)) {
 		sort_out(s);
+		code = select_once(s);
+	}
 	if (s->tables)
 		shut_all(s, s->n);
 	return code;

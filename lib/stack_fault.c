@@ -13,7 +13,7 @@
  * The handler may interrupt anything, so it takes no lock.  It reads a table of
  * shapes that only grows; an arena that goes leaves a hole for the next one:
  *
- *	F1  a slot is written under table_mutex; `used` is set last and cleared
+ *	F1  a slot is written under table_mutex; `of` is set last and cleared
  *	    first (release; the handler loads with acquire)
  *	F2  the handler looks into a stack only if the thread that faulted runs
  *	    on it: its arena cannot go meanwhile.  All other slots that it reads
@@ -44,9 +44,9 @@ enum {
 };
 
 struct slot {
-	const struct stack_shape *of;	/* [table_mutex] NULL: it is free */
 	struct stack_shape shape;	/* [table_mutex; handler: see F2] */
-	bool used;			/* [atomic] see F1 */
+	const struct stack_shape *of;	/* [atomic] whose copy it is, see F1;
+					   NULL: nobody's */
 };
 
 struct piece {
@@ -102,9 +102,8 @@ stack_fault_watch(const struct stack_shape *h)
 	os_mutex_lock(&table_mutex);
 	at = slot_find(NULL);
 	if (at) {
-		at->of = h;
 		at->shape = *h;
-		a_store_release(&at->used, true);	/* F1 */
+		a_store_release(&at->of, h);	/* F1 */
 	}
 	os_mutex_unlock(&table_mutex);
 	return at ? 0 : -ENOMEM;
@@ -118,8 +117,7 @@ stack_fault_unwatch(const struct stack_shape *h)
 	os_mutex_lock(&table_mutex);
 	at = slot_find(h);
 	bug_if(!at);
-	a_store_release(&at->used, false);	/* F1 */
-	at->of = NULL;
+	a_store_release(&at->of, NULL);	/* F1 */
 	os_mutex_unlock(&table_mutex);
 }
 
@@ -157,7 +155,7 @@ overflow_find(uintptr_t at, uintptr_t sp)
 
 	for (p = &first_piece; p; p = a_load_acquire(&p->next)) {
 		for (i = 0; i < TABLE_STEP; i++) {
-			if (!a_load_acquire(&p->slot[i].used))
+			if (!a_load_acquire(&p->slot[i].of))
 				continue;
 			s = shape_overflow(&p->slot[i].shape, at, sp);
 			if (s)

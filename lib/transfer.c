@@ -66,70 +66,70 @@ try_splice(struct fd *f, void *arg)
 	return guarded(call_splice, arg);
 }
 
-/* 0 to 2 may be blocking and stay so.  1: it is ready for some bytes; 0: there
-   was a wait; or why there will be none. */
+/* 1: it is ready for some bytes; 0: there was a wait; or why there will be
+   none. */
 static int
 end_ready(struct fd *f, struct task *t, unsigned event)
 {
-	int n = fd_is_shared(f) ? fd_poll(f, event) : 1;
+	int n = fd_poll(f, event);
 
 	return n == 0 ? fd_wait(f, t, event, true) : n < 0 ? n : 1;
 }
 
+/* The same of both, or only of those that may block: 0 to 2. */
 static int
-ends_ready(struct transfer *x, struct task *t)
+ends_ready(struct transfer *x, struct task *t, bool both)
 {
-	int n = end_ready(x->in, t, WATCH_READ);
+	int n = 1;
 
-	if (n == 1)
+	if (both || fd_is_shared(x->in))
+		n = end_ready(x->in, t, WATCH_READ);
+	if (n == 1 && (both || fd_is_shared(x->out)))
 		n = end_ready(x->out, t, WATCH_WRITE);
-	if (fd_is_shared(x->out) && x->n > PIPE_BUF)
-		x->n = PIPE_BUF;
 	return n;
 }
 
-/* Neither is ready: 0 after a wait, or why there will be none. */
+/* One of them was not ready: 0, or why there will be nothing. */
 static int
 wait_for_either(struct transfer *x, struct task *t)
 {
-	int n = fd_poll(x->in, WATCH_READ);
+	int n = ends_ready(x, t, true);
 
-	if (n == 0)
-		return fd_wait(x->in, t, WATCH_READ, true);
-	if (n < 0)
-		return n;
-	n = fd_poll(x->out, WATCH_WRITE);
-	if (n == 0)
-		return fd_wait(x->out, t, WATCH_WRITE, true);
-	if (n < 0)
+	if (n != 1)
 		return n;
 	co_yield_now();		/* somebody else was faster */
 	return wait_check(t);
 }
 
+/* As io_on_pool; there only if one of them is a file. */
+static int
+try_once(struct transfer *x, struct task *t, io_try *attempt, ssize_t *ret)
+{
+	struct fd *file = fd_kind(x->in) == FD_FILE ? x->in :
+	    fd_kind(x->out) == FD_FILE ? x->out : NULL;
+
+	if (file)
+		return io_on_pool(file, t, attempt, x, ret);
+	*ret = attempt(x->out, x);
+	return 0;
+}
+
 static ssize_t
 transfer_loop(struct transfer *x, struct task *t, io_try *attempt)
 {
-	struct fd *file;
 	ssize_t n;
 	int code;
 
 	for (;;) {
 		if ((code = io_assure_nonblocking(x->in)) < 0 ||
-		    (code = io_assure_nonblocking(x->out)) < 0)
-			return code;
-		code = ends_ready(x, t);
-		if (code < 0)
+		    (code = io_assure_nonblocking(x->out)) < 0 ||
+		    (code = ends_ready(x, t, false)) < 0)
 			return code;
 		if (code == 0)
 			continue;
-		file = fd_kind(x->in) == FD_FILE ? x->in :
-		    fd_kind(x->out) == FD_FILE ? x->out : NULL;
-		code = 0;
-		if (!file)
-			n = attempt(x->out, x);
-		else
-			code = io_on_pool(file, t, attempt, x, &n);
+		if (fd_is_shared(x->out) && x->n > PIPE_BUF)
+			x->n = PIPE_BUF;
+		code = try_once(x, t, attempt, &n);
 		if (code < 0)
 			return code;
 		if (code > 0)

@@ -157,28 +157,6 @@ tidy(struct worker *w)
 	a_store_release(&rt->tidy_at, rt->hooks->tidy(w));
 }
 
-static bool watch(struct worker *w);
-
-static void
-serve_own(struct worker *w)
-{
-	w->now = os_now();
-	/* Where nobody sleeps nobody keeps watch. */
-	if (unlikely(w->now - w->looked >= BUSY_WATCH) && w->rt->nworkers > 1) {
-		w->looked = w->now;
-		watch(w);
-	}
-	if (unlikely(w->now >= a_load_relaxed(&w->rt->tidy_at)))
-		tidy(w);
-	if (w->now >= a_load_relaxed(&w->timers.next))
-		serve_timers(w, w);
-	if (w->now - w->polled >= CO_US(100)) {
-		w->polled = w->now;
-		stat_add(w, polls, 1);
-		w->rt->reactor->poll(w->reactor, 0);
-	}
-}
-
 /* --- searching ------------------------------------------------------------ */
 
 /* Looks at v; takes from it what has waited long enough. */
@@ -244,14 +222,6 @@ search_round(struct worker *w, co_time now)
 	return false;
 }
 
-/* On its own queue, pinned ones as well. */
-static bool
-has_work(const struct worker *w)
-{
-	return a_load_acquire(&w->runq.waiting) ||
-	    a_load_acquire(&w->runq.bands);
-}
-
 /* Has the own loop something?  A searcher is no worse a listener for it. */
 static bool
 poll_own(struct worker *w, co_time now)
@@ -259,7 +229,8 @@ poll_own(struct worker *w, co_time now)
 	if (now - w->polled < SPIN_POLL)
 		return false;
 	w->polled = now;
-	return w->rt->reactor->poll(w->reactor, 0) > 0 && has_work(w);
+	return w->rt->reactor->poll(w->reactor, 0) > 0 &&
+	    runq_has_any(&w->runq);
 }
 
 /* Is it worth while to go on?  Only who works makes work for others. */
@@ -466,7 +437,7 @@ may_sleep(struct worker *w)
 	return !a_load_acquire(&rt->over) &&
 	    !a_load_acquire(&rt->inject_count) &&
 	    !a_load_acquire(&w->inbox_count) &&
-	    !has_work(w) &&
+	    !runq_has_any(&w->runq) &&
 	    !(rt->nworkers > 1 && backlog_anywhere(w));
 }
 
@@ -511,6 +482,26 @@ nod_off(struct worker *w)
 }
 
 /* --- the loop ------------------------------------------------------------- */
+
+static void
+serve_own(struct worker *w)
+{
+	w->now = os_now();
+	/* Where nobody sleeps nobody keeps watch. */
+	if (unlikely(w->now - w->looked >= BUSY_WATCH) && w->rt->nworkers > 1) {
+		w->looked = w->now;
+		watch(w);
+	}
+	if (unlikely(w->now >= a_load_relaxed(&w->rt->tidy_at)))
+		tidy(w);
+	if (w->now >= a_load_relaxed(&w->timers.next))
+		serve_timers(w, w);
+	if (w->now - w->polled >= CO_US(100)) {
+		w->polled = w->now;
+		stat_add(w, polls, 1);
+		w->rt->reactor->poll(w->reactor, 0);
+	}
+}
 
 /* It was picked while the worker that it ran on had not left its stack. */
 static struct task *

@@ -1175,15 +1175,6 @@ ask_pinned(void *arg)
 }
 
 static int
-keep_busy(void *arg)
-{
-	(void)arg;
-	while (!is_set())
-		co_yield();
-	return 0;
-}
-
-static int
 pinned_jobs(void *arg)
 {
 	struct co_scope s;
@@ -1191,7 +1182,7 @@ pinned_jobs(void *arg)
 	(void)arg;
 	set(0);
 	co_scope(s) {
-		test_result(co_spawn(keep_busy, NULL), 0);
+		test_result(co_spawn(try_often, NULL), 0);
 		test_result(co_spawn_with(&pinned, ask_pinned, NULL), 0);
 	}
 	return s.status;
@@ -1237,7 +1228,7 @@ one_computes(void *arg)
 	for (i = 0; i < 20; i++) {
 		set(0);
 		test_result(co_fork(&t, compute_until_set, NULL), 0);
-		test_result(co_spawn(keep_busy, NULL), 0);
+		test_result(co_spawn(try_often, NULL), 0);
 		test_result(co_join(&t), 0);
 	}
 	return 0;

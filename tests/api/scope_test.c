@@ -342,27 +342,28 @@ CORO_TEST(the_first_reason_stays)
 CORO_TEST(a_failure_may_be_any_negative_number)
 {
 	static const int codes[] = { -1, -4095, -32767, -32768, -32769,
-		-65536, -65537, -131072, INT_MIN + 2, INT_MIN + 1,
-		INT_MIN + 1 };
+		-65536, -65537, -131072, INT_MIN + 1 };
 	struct co_scope s, in;
+	int code;
 	size_t i;
 
-	for (i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+	for (i = 0; i < 2 * sizeof codes / sizeof codes[0]; i++) {
+		code = codes[i / 2];
 		done = 0;
 		co_scope(s) {
 			test_result(co_spawn(sleep_on_well, NULL), 0);
-			test_result(co_spawn(give, ptr(codes[i])), 0);
+			test_result(co_spawn(give, ptr(code)), 0);
 			test_result(i % 2 ? co_sleep(CO_FOREVER) :
-			    co_select(co_on_signal(SIGUSR1)), codes[i]);
+			    co_select(co_on_signal(SIGUSR1)), code);
 			co_scope(in) {
 				ck_assert(co_cancelled());
-				test_result(co_sleep(1), codes[i]);
-				test_result(co_spawn(give, NULL), codes[i]);
+				test_result(co_sleep(1), code);
+				test_result(co_spawn(give, NULL), code);
 			}
-			test_result(in.status, codes[i]);
-			test_result(co_sleep(1), codes[i]);
+			test_result(in.status, code);
+			test_result(co_sleep(1), code);
 		}
-		test_result(s.status, codes[i]);
+		test_result(s.status, code);
 		ck_assert_int_eq(load(&done), 1);
 	}
 	return 0;
