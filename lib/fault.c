@@ -46,6 +46,14 @@ report(const struct stack *s, const void *sp)
 	text_flush(&x);
 }
 
+static const void *
+who_runs(void)
+{
+	const struct self *s = self_get();
+
+	return s ? s->current : NULL;
+}
+
 static void
 add_last_wait(struct text *x, const struct task_ext *e)
 {
@@ -92,5 +100,5 @@ int
 fault_install(void)
 {
 	a_store_relaxed(&co__bug_where, where);
-	return stack_fault_install(report);
+	return stack_fault_install(report, who_runs);
 }

@@ -101,9 +101,11 @@ find_new(int num, struct fd **ret)
 	chunk = chaos_fail() ? NULL : calloc(CHUNK, sizeof *chunk);
 	if (!chunk)
 		return -ENOMEM;
-	if (!a_cas_acqrel(&chunks[num / CHUNK], NULL, chunk))
+	if (!a_cas_acqrel(&chunks[num / CHUNK], NULL, chunk)) {
 		free(chunk);		/* somebody else was faster */
-	*ret = find(num);
+		chunk = a_load_acquire(&chunks[num / CHUNK]);
+	}
+	*ret = &chunk[num % CHUNK];
 	return 0;
 }
 

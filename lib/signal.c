@@ -6,9 +6,11 @@
  *
  * The handler is the process's; who wants a signal is each runtime's own.
  *
- *	handler			for each runtime that wants it: pending = 1,
- *	(any thread)		and its post goes to a loop, once at a time
- *	deliver, in that loop	pending and somebody waits: one of them gets
+ *	handler			for each runtime that wants it: pending = 1 or
+ *	(any thread)		due = 1 or both, as `wanted` says, and its
+ *				post goes to a loop, once at a time
+ *	deliver, in that loop	due: it is 0 again, and call is made;
+ *				pending and somebody waits: one of them gets
  *				it, and pending is 0 again
  *
  *	S1  pending is taken under the lock, by whoever gets the signal.
@@ -29,14 +31,16 @@
 #include <weft/io.h>
 
 enum { SIGNALS = 65, RUNTIMES = 64 };
+enum { FOR_CALL = 1, FOR_WAITERS = 2 };
 
 struct one_signal {
-	uint32_t pending;	/* [atomic] set by the handler; S1 */
-	uint32_t wanted;	/* [atomic] 1: this runtime catches it */
+	uint32_t pending;	/* [atomic] for those who wait; S1 */
+	uint32_t due;		/* [atomic] for the call */
+	uint32_t wanted;	/* [atomic] what for this runtime catches it */
 	struct lock lock;	/* LOCK_FD */
 	struct waitq q;		/* [lock] */
-	void (*call)(void);	/* [before `wanted`] NULL, or what weft itself
-				   does when it comes, besides */
+	void (*call)(void);	/* [before FOR_CALL] what weft itself does when
+				   it comes, whoever waits for it besides */
 };
 
 struct signals {
@@ -57,9 +61,15 @@ static unsigned users[SIGNALS];			/* [mutex] runtimes */
 static void
 tell(struct signals *s, int signo)
 {
-	if (!a_load_acquire(&s->of[signo].wanted))
+	struct one_signal *one = &s->of[signo];
+	uint32_t what_for = a_load_acquire(&one->wanted);
+
+	if (!what_for)
 		return;
-	a_xchg_seqcst(&s->of[signo].pending, 1);
+	if (what_for & FOR_CALL)
+		a_xchg_seqcst(&one->due, 1);
+	if (what_for & FOR_WAITERS)
+		a_xchg_seqcst(&one->pending, 1);
 	if (a_xchg_seqcst(&s->posted, 1) == 0)	/* pairs with deliver */
 		reactor_post(s->reactor, &s->post);
 }
@@ -85,14 +95,14 @@ deliver_one(struct signals *s, struct one_signal *one)
 {
 	struct waiter *w = NULL;
 
+	if (a_load_acquire(&one->due) && a_xchg_seqcst(&one->due, 0))
+		one->call();
 	if (!a_load_acquire(&one->pending))
 		return;
-	if (one->call)
-		one->call();
 	lock_take(&one->lock, LOCK_FD);
 	if (a_load_acquire(&one->pending)) {
 		w = waitq_claim(&one->q);
-		if (w || one->call)
+		if (w)
 			a_store_relaxed(&one->pending, 0);	/* S1 */
 	}
 	lock_drop(&one->lock, LOCK_FD);
@@ -157,16 +167,20 @@ enlist(struct runtime *rt)
 
 /* The mutex is held. */
 static int
-catch(struct signals *s, int signo)
+catch(struct signals *s, int signo, uint32_t what_for)
 {
 	struct sigaction action = { .sa_handler = handler,
 	    .sa_flags = SA_RESTART | SA_ONSTACK };
+	uint32_t *uses = &s->of[signo].wanted;
+	uint32_t old = *uses;
 
 	sigfillset(&action.sa_mask);
-	a_store_release(&s->of[signo].wanted, 1); /* before one can come */
+	a_store_release(uses, old | what_for);   /* before one can come */
+	if (old)
+		return 0;
 	if (users[signo] == 0 &&
 	    sigaction(signo, &action, &before[signo]) < 0) {
-		a_store_release(&s->of[signo].wanted, 0);
+		a_store_release(uses, 0);
 		return -errno;
 	}
 	users[signo]++;
@@ -177,6 +191,7 @@ catch(struct signals *s, int signo)
 static int
 signal_of(int signo, void (*call)(void), struct signals **ret)
 {
+	uint32_t what_for = call ? FOR_CALL : FOR_WAITERS;
 	struct worker *w = worker_self();
 	struct runtime *rt;
 	struct signals *s;
@@ -186,7 +201,7 @@ signal_of(int signo, void (*call)(void), struct signals **ret)
 		return -EINVAL;
 	rt = w->rt;
 	s = a_load_acquire((struct signals **)&rt->signals);
-	if (s && a_load_acquire(&s->of[signo].wanted)) {
+	if (s && a_load_acquire(&s->of[signo].wanted) & what_for) {
 		*ret = s;
 		return 0;
 	}
@@ -194,9 +209,10 @@ signal_of(int signo, void (*call)(void), struct signals **ret)
 	if (!rt->signals)
 		code = enlist(rt);
 	s = rt->signals;
-	if (code == 0 && !s->of[signo].wanted) {
-		s->of[signo].call = call;
-		code = catch(s, signo);
+	if (code == 0 && !(s->of[signo].wanted & what_for)) {
+		if (call)
+			s->of[signo].call = call;
+		code = catch(s, signo, what_for);
 	}
 	os_mutex_unlock(&mutex);
 	*ret = s;

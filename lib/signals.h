@@ -10,8 +10,8 @@
 struct runtime;
 
 /* The calling coroutine's runtime catches the signal from now on and has call()
-   made on a worker's own stack whenever it came: 0, or a negative errno.
-   Before anybody waits for that signal. */
+   made on a worker's own stack whenever it came, whoever waits for it besides:
+   0, or a negative errno.  One call for each signal. */
 int co__signals_call(int signo, void (*call)(void));
 
 /* The runtime ends: no signal is caught for it any longer.  What has come is

@@ -113,8 +113,10 @@ void stack_stats_get(struct stack_pool *p, struct stack_stats *ret);
  * alternate signal stack.  On a fault in the guard of a stack of any pool the
  * handler calls report (with the stack), which writes the line, and the
  * process dies of the signal; other faults go to the handler there before.
+ * who_runs gives the owner of the stack that the calling thread is on, if any.
  */
-int stack_fault_install(void (*report)(const struct stack *s, const void *sp));
+int stack_fault_install(void (*report)(const struct stack *s, const void *sp),
+    const void *(*who_runs)(void));
 int stack_fault_thread_init(void);
 void stack_fault_thread_fini(void);
 

@@ -6,7 +6,9 @@
  *
  * A fault is an overflow when it hits the guard of a stack that somebody uses,
  * and the stack pointer of the thread that faulted is in that stack, or not
- * far below it: a frame larger than what was left of the stack.  A frame larger
+ * far below it: a frame larger than what was left of the stack.  There another
+ * stack may be, so it is asked who runs: a write past the upper end of one ends
+ * in the guard of the next, too, and is not that one's fault.  A frame larger
  * than the guard, whose far end is touched first, goes unnoticed unless the
  * code was built with -fstack-clash-protection.
  *
@@ -58,6 +60,7 @@ static struct piece first_piece;
 static struct os_mutex table_mutex;
 
 static void (*report)(const struct stack *s, const void *sp);	/* [const] */
+static const void *(*who_runs)(void);			/* [const] */
 static struct sigaction before_segv, before_bus;	/* [const] */
 static struct os_mutex install_mutex;
 static bool installed;			/* [install_mutex] */
@@ -142,6 +145,8 @@ shape_overflow(const struct stack_shape *h, uintptr_t at, uintptr_t sp)
 	if (at - bottom >= h->guard)
 		return NULL;
 	if (sp >= (uintptr_t)s || sp + BELOW_GUARD < bottom)
+		return NULL;
+	if (sp < bottom && s->owner != who_runs())
 		return NULL;
 	return s->owner && s->guarded ? s : NULL;
 }
@@ -258,7 +263,8 @@ on_fault(int sig, siginfo_t *info, void *context)
 /* --- the interface -------------------------------------------------------- */
 
 int
-stack_fault_install(void (*fn)(const struct stack *s, const void *sp))
+stack_fault_install(void (*fn)(const struct stack *s, const void *sp),
+    const void *(*who)(void))
 {
 	struct sigaction ours;
 	int error = 0;
@@ -270,6 +276,7 @@ stack_fault_install(void (*fn)(const struct stack *s, const void *sp))
 	os_mutex_lock(&install_mutex);
 	if (!installed) {
 		report = fn;
+		who_runs = who;
 		if (sigaction(SIGSEGV, NULL, &before_segv) < 0 ||
 		    sigaction(SIGBUS, NULL, &before_bus) < 0 ||
 		    sigaction(SIGSEGV, &ours, NULL) < 0 ||

@@ -158,27 +158,70 @@ quit_main(void *arg)
 	return 7;
 }
 
+/* It waits for the signal, too: both the dump and the wait see each. */
+static int
+quit_waits(void *arg)
+{
+	chan(int) ch = chan_new(int, 0);
+	int i;
+
+	(void)arg;
+	if (co_spawn(receives_twice, ch) < 0 || chan_send(ch, 0) < 0)
+		return -1;
+	if (co_select(co_on_signal(SIGQUIT), co_otherwise) != 1)
+		return -2;
+	for (i = 0; i < 3; i++) {
+		kill(getpid(), SIGQUIT);
+		/* Taken before the dump begins, or long after it. */
+		if (i % 2 && co_sleep(CO_MS(50) * test_slow()) < 0)
+			return -3;
+		if (co_select(co_on_signal(SIGQUIT),
+		    co_on_timeout(CO_SEC(20) * test_slow())) != 0)
+			return -4;
+		if (co_sleep(CO_MS(50) * test_slow()) < 0)
+			return -5;
+	}
+	return 7;
+}
+
+struct quit {
+	int workers;
+	co_fn *main;
+};
+
 static int
 quit_child(void *arg)
 {
-	struct co_options o = { .workers = *(int *)arg,
+	const struct quit *q = arg;
+	struct co_options o = { .workers = q->workers,
 	    .flags = CO_DUMP_ON_SIGQUIT };
 
-	return co_run(&o, quit_main, NULL);
+	return co_run(&o, q->main, NULL);
 }
 
-TEST(sigquit_writes_a_dump_and_ends_nobody)
+static void
+dumps_three_times(co_fn *main)
 {
 	struct test_child r;
 	const char *at;
 	int n;
 
 	FOR_WORKERS(w) {
-		r = test_child(quit_child, &w);
+		r = test_child(quit_child, &(struct quit){ w, main });
 		ck_assert_int_eq(r.code, 7);
 		for (n = 0, at = r.err; (at = strstr(at, "\"a receiver\""));
 		    at++)
 			n++;
 		ck_assert_int_eq(n, 3);
 	}
+}
+
+TEST(sigquit_writes_a_dump_and_ends_nobody)
+{
+	dumps_three_times(quit_main);
+}
+
+TEST(sigquit_is_dumped_and_waited_for)
+{
+	dumps_three_times(quit_waits);
 }

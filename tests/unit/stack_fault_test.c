@@ -38,6 +38,12 @@ report(const struct stack *s, const void *sp)
 	say(line);
 }
 
+static const void *
+who_runs(void)
+{
+	return stack->owner;
+}
+
 static struct stack *
 stack_new(size_t size)
 {
@@ -56,7 +62,7 @@ setup(size_t size)
 	struct rlimit none = { 0, 0 };
 
 	setrlimit(RLIMIT_CORE, &none);
-	if (stack_fault_install(report) != 0 ||
+	if (stack_fault_install(report, who_runs) != 0 ||
 	    stack_fault_thread_init() != 0)
 		abort();
 	pool = stack_pool_new(size, false);
@@ -324,6 +330,22 @@ guard_of_unused(void *arg)
 	return 0;
 }
 
+/* As an array's overrun on the stack below it would. */
+static int
+guard_of_the_next(void *arg)
+{
+	struct stack *next;
+
+	(void)arg;
+	setup(16384);
+	do
+		next = stack_new(0);
+	while (next->lo < stack->hi || next->lo - stack->hi > 16384);
+	nowhere = next->lo - 8;
+	run_on_stack(null_write);
+	return 0;
+}
+
 TEST(a_stray_pointer_into_a_guard_is_no_overflow)
 {
 	struct test_child r = test_child(stray_into_guard, NULL);
@@ -331,6 +353,9 @@ TEST(a_stray_pointer_into_a_guard_is_no_overflow)
 	ck_assert_ptr_null(strstr(r.err, "overflow of"));
 	ck_assert(died(r, SIGSEGV));
 	r = test_child(guard_of_unused, NULL);
+	ck_assert_ptr_null(strstr(r.err, "overflow of"));
+	ck_assert(died(r, SIGSEGV));
+	r = test_child(guard_of_the_next, NULL);
 	ck_assert_ptr_null(strstr(r.err, "overflow of"));
 	ck_assert(died(r, SIGSEGV));
 }
