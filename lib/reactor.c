@@ -412,7 +412,7 @@ too_early(struct reactor *r)
 {
 	const struct runq *q = &r->owner->runq;
 
-	return (int32_t)(a_load_relaxed(&q->ticks) - r->served_at) < 0 &&
+	return (int64_t)(a_load_relaxed(&q->ticks) - r->served_at) < 0 &&
 	    !a_load_relaxed(&r->posts) && os_now() < r->patience;
 }
 

@@ -57,7 +57,7 @@ struct reactor {
 	bool expired;			/* [turn] it went off: still readable */
 	bool own_turn;			/* [turn] the owner runs the loop */
 	bool may_doze;			/* [turn] it is the owner, who waits */
-	uint32_t served_at;		/* [turn] when the owner has taken so
+	uint64_t served_at;		/* [turn] when the owner has taken so
 					   many tasks, all woken have run */
 	co_time patience;		/* [turn] but no later than this */
 	size_t nfired, room;		/* [turn] */

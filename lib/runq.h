@@ -44,11 +44,12 @@ struct runq {
 	struct tasklist deque;	/* [section] head: newest, tail: oldest */
 	struct tasklist fifo;	/* [section] head: oldest */
 	struct tasklist band[BANDS];	/* [section] head: oldest */
+	uint64_t ticks;		/* [owner; read by anybody] tasks taken, and
+				   looks in vain */
 	uint32_t waiting;	/* [section; read by thieves] in deque, fifo,
 				   high and low: what may be stolen */
 	uint32_t bands;		/* [section; read by runq_has_any] bit i:
 				   band[i] is not empty */
-	uint32_t ticks;		/* [owner; read by anybody] tasks taken */
 	uint32_t shared;	/* [const] there are thieves */
 	uint32_t crit;		/* [atomic] the owner is inside */
 	uint32_t stop cache_aligned;	/* [atomic] a thief wants in */

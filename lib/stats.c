@@ -14,7 +14,7 @@ read_worker(struct worker *w, struct co_worker_stats *ret)
 {
 	ret->spawned = a_load_relaxed(&w->stats.spawned);
 	ret->ended = a_load_relaxed(&w->stats.ended);
-	ret->picks = a_load_relaxed(&w->runq.ticks);
+	ret->picks = worker_picks(w);
 	ret->steals = a_load_relaxed(&w->stats.steals);
 	ret->stolen = a_load_relaxed(&w->stats.stolen);
 	ret->sleeps = a_load_relaxed(&w->stats.sleeps);

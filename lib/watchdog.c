@@ -34,7 +34,8 @@ enum { SHOW_TIME = 200 * 1000 * 1000 };	/* ns that a thread may take to show
 
 struct watched {		/* one worker's present stretch */
 	uint64_t id;		/* of the coroutine; 0: none */
-	uint32_t ticks, turns;
+	uint64_t ticks;
+	uint32_t turns;
 	co_time since;		/* when it was first seen */
 	co_time used;		/* by the thread, then; < 0: not known */
 	bool blocked;		/* at the last look */

@@ -135,13 +135,13 @@ serve_timers(struct worker *w, struct worker *of)
 
 /* Everybody's picks: has anything run since? */
 static uint64_t
-all_ticks(const struct runtime *rt)
+all_picks(const struct runtime *rt)
 {
 	uint64_t n = 0;
 	uint32_t i;
 
 	for (i = 0; i < rt->nworkers; i++)
-		n += a_load_relaxed(&rt->workers[i].runq.ticks);
+		n += worker_picks(&rt->workers[i]);
 	return n;
 }
 
@@ -153,7 +153,7 @@ tidy(struct worker *w)
 
 	if (w->now < due || !a_cas_acquire(&rt->tidy_at, due, CO_FOREVER))
 		return;
-	a_store_relaxed(&rt->tidy_ticks, all_ticks(rt));
+	a_store_relaxed(&rt->tidy_picks, all_picks(rt));
 	a_store_release(&rt->tidy_at, rt->hooks->tidy(w));
 }
 
@@ -165,7 +165,7 @@ try_victim(struct worker *w, struct worker *v, co_time now)
 {
 	struct look *l = &w->looks[v->index];
 	uint32_t n = a_load_relaxed(&v->runq.waiting);
-	uint32_t ticks = a_load_relaxed(&v->runq.ticks);
+	uint64_t ticks = a_load_relaxed(&v->runq.ticks);
 	int got;
 
 	if (n == 0 || l->at == 0 || (n == 1 && ticks != l->ticks)) {
@@ -175,7 +175,8 @@ try_victim(struct worker *w, struct worker *v, co_time now)
 	}
 	if (now - l->at < (n == 1 ? LONE_GAP : LOOK_GAP))
 		return 0;
-	if (n < FINE_BACKLOG && ticks - l->ticks > (now - l->at) / FINE_TICK) {
+	if (n < FINE_BACKLOG &&
+	    ticks - l->ticks > (uint64_t)(now - l->at) / FINE_TICK) {
 		l->at = now;
 		l->ticks = ticks;
 		return 0;
@@ -286,7 +287,7 @@ search(struct worker *w)
 static bool
 serve_stuck(struct worker *w, struct worker *v)
 {
-	uint32_t ticks = a_load_relaxed(&v->runq.ticks);
+	uint64_t ticks = a_load_relaxed(&v->runq.ticks);
 	int n;
 
 	if (a_load_relaxed(&v->asleep) ||
@@ -413,7 +414,7 @@ sleep_time(struct worker *w, int *ret_watch)
 	if (watch_cap != CO_FOREVER && (wait < 0 || wait > watch_cap))
 		wait = watch_cap;
 	if (all_asleep && (a_load_relaxed(&rt->trim_more) ||
-	    a_load_relaxed(&rt->tidy_ticks) != all_ticks(rt))) {
+	    a_load_relaxed(&rt->tidy_picks) != all_picks(rt))) {
 		co_time cap = a_load_relaxed(&rt->tidy_at) - w->now;
 
 		cap = cap < 0 ? 0 : cap;
@@ -469,8 +470,8 @@ nod_off(struct worker *w)
 	w->now = os_now();
 	if (likely(may_sleep(w))) {			/* S3 */
 		trim_cache(w);
-		wait = sleep_time(w, &watching);
 		stat_add(w, sleeps, 1);
+		wait = sleep_time(w, &watching);
 		rt->reactor->poll(w->reactor, wait);
 	}
 	in_vain = claim_sleeper(w);	/* unless somebody woke us */

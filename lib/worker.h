@@ -51,7 +51,7 @@ enum {
 
 struct look {			/* what a thief saw of a victim */
 	co_time at;		/* of the first of two looks; 0: none */
-	uint32_t ticks;		/* of the victim, then */
+	uint64_t ticks;		/* of the victim, then */
 };
 
 struct worker_stats {		/* [owner; read by anybody] */
@@ -106,7 +106,7 @@ struct worker {
 	struct lock inbox_lock;		/* LOCK_INJECT */
 	struct tasklist inbox;		/* [inbox_lock] pinned, from others */
 	uint32_t inbox_count;		/* [atomic] */
-	uint32_t seen_ticks;		/* [atomic; who watches] */
+	uint64_t seen_ticks;		/* [atomic; who watches] */
 	co_time seen_at;		/* [who watches] */
 };
 
@@ -133,7 +133,7 @@ struct runtime {
 					   kept by the slab's callers */
 	co_time tidy_at;		/* [atomic] next hooks.tidy; CO_FOREVER
 					   while somebody is at it */
-	uint64_t tidy_ticks;		/* [who tidies; read by all] picks of
+	uint64_t tidy_picks;		/* [who tidies; read by all] picks of
 					   all workers, then */
 	struct slab_chunk *trim_next;	/* [who tidies] trim.c */
 	uint64_t trim_faults;		/* [who tidies] trim.c */
@@ -189,6 +189,15 @@ void sched_yield_now(void);
 void sched_start(struct worker *w, struct task *t);
 
 /* --- worker.c ------------------------------------------------------------- */
+
+/* How often it found a task to run, and how often it came to an end of them.
+   It looks once more before each sleep. */
+static inline uint64_t
+worker_picks(const struct worker *w)
+{
+	return a_load_relaxed(&w->runq.ticks) -
+	    a_load_relaxed(&w->stats.sleeps);
+}
 
 /* The loop of a worker on its thread's own stack; returns when rt->over. */
 void worker_loop(struct worker *w);

@@ -15,7 +15,8 @@ extern "C" {
 
 struct co_worker_stats {	/* since the runtime began */
 	uint64_t spawned, ended;	/* coroutines */
-	uint64_t picks;			/* times one was chosen to run */
+	uint64_t picks;			/* times one was chosen to run, and
+					   times there was none left */
 	uint64_t steals, stolen;	/* raids, and what they took */
 	uint64_t sleeps, polls;		/* of the worker thread */
 	uint64_t timers;		/* that fired */

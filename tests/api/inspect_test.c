@@ -66,6 +66,27 @@ TEST(counters_count_what_was_spawned_and_has_ended)
 	}
 }
 
+/* It looks after stacks for a while, and then no longer. */
+static int
+idle_main(void *arg)
+{
+	struct co_stats before, after;
+
+	(void)arg;
+	ck_assert_int_eq(co_stats_get(&before), 0);
+	ck_assert_int_eq(co_sleep(CO_MS(4500)), 0);
+	ck_assert_int_eq(co_stats_get(&after), 0);
+	ck_assert_uint_ge(after.all.sleeps - before.all.sleeps, 1);
+	ck_assert_uint_le(after.all.sleeps - before.all.sleeps, 4);
+	ck_assert_uint_le(after.all.picks - before.all.picks, 2);
+	return 0;
+}
+
+TEST(a_worker_that_has_nothing_to_do_sleeps_on)
+{
+	ck_assert_int_eq(test_run(1, idle_main, NULL), 0);
+}
+
 TEST(counters_without_a_runtime_are_refused)
 {
 	struct co_stats s;
