@@ -90,9 +90,17 @@ void fd_adopt(int num, enum fd_kind kind);
 /*
  * Waits until one of the events (WATCH_READ, WATCH_WRITE) may be there: 0.  Or
  * -EBADF: it was closed; -ENOMEM; the code of a scope that ended.  sure: a
- * call has just found nothing; else the caller follows the hint `dry`.
+ * call has just found nothing; else the caller follows the hint `dry`.  other:
+ * NULL, or a second descriptor whose co_close ends the wait as well.
  */
-int fd_wait(struct fd *f, struct task *t, unsigned events, bool sure);
+int fd_wait_both(struct fd *f, struct task *t, unsigned events, bool sure,
+    struct fd *other);
+
+static inline int
+fd_wait(struct fd *f, struct task *t, unsigned events, bool sure)
+{
+	return fd_wait_both(f, t, events, sure, NULL);
+}
 
 /* Waits for the duration, or for co_close: 0, -EBADF or a scope's code. */
 int fd_pause(struct fd *f, struct task *t, co_time duration);

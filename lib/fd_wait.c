@@ -193,7 +193,7 @@ fd_poll(struct fd *f, unsigned events)
  * forgotten.
  */
 static int
-foreign_wait(struct fd *f, struct task *t, unsigned events)
+foreign_wait(struct fd *f, struct task *t, unsigned events, struct fd *other)
 {
 	struct pollfd p = { .fd = f->num };
 	int ms = 1, n, code;
@@ -215,7 +215,7 @@ foreign_wait(struct fd *f, struct task *t, unsigned events)
 		fd_take(f);
 		gone = f->state == FD_CLOSING || f->closes != closes;
 		fd_drop(f);
-		if (gone)
+		if (gone || (other && fd_is_closed(other)))
 			return -EBADF;
 		n = poll(&p, 1, ms);
 		if (n > 0)
@@ -263,8 +263,8 @@ join_queue(struct fd *f, struct waiter *w, int direction)
 	waitq_push(&f->q[direction], w);
 }
 
-/* Enters the queues of the events.  The lock is held. */
-static void
+/* Enters the queues of the events: the ticket.  The lock is held. */
+static uint64_t
 enqueue(struct fd *f, struct task *t, struct waiter *w, unsigned events)
 {
 	uint64_t ticket = wait_begin(t,
@@ -282,17 +282,44 @@ enqueue(struct fd *f, struct task *t, struct waiter *w, unsigned events)
 		join_queue(f, &w[i], i);
 	}
 	fd_note_waiters(f);
+	return ticket;
+}
+
+/* Has its close end the wait that was begun, too.  If that has won or wins its
+   claim meanwhile, wait_park gives w->status.  False: it is closed. */
+static bool
+heed(struct fd *f, struct task *t, uint64_t ticket, struct waiter *w)
+{
+	bool open;
+
+	*w = (struct waiter){ .task = t, .ticket = ticket };
+	fd_take(f);
+	open = f->state != FD_CLOSING;
+	if (open)
+		waitq_push(&f->q[FD_PAUSE], w);
+	fd_drop(f);
+	return open;
+}
+
+static void
+leave_queue(struct fd *f, struct waiter *w, int direction)
+{
+	fd_take(f);
+	waitq_remove(&f->q[direction], w);
+	fd_drop(f);
 }
 
 int
-fd_wait(struct fd *f, struct task *t, unsigned events, bool sure)
+fd_wait_both(struct fd *f, struct task *t, unsigned events, bool sure,
+    struct fd *other)
 {
-	struct waiter w[2];
+	struct waiter w[2], also;
+	uint64_t ticket;
 	bool watched;
 	int code;
 
 	if (unlikely(t->kind == TASK_FOREIGN))
-		return foreign_wait(f, t, events);
+		return foreign_wait(f, t, events, other);
 	if (sure && (code = same_file(f, &watched)) < 0)
 		return code;
 	fd_take(f);
@@ -308,9 +335,17 @@ fd_wait(struct fd *f, struct task *t, unsigned events, bool sure)
 		return code;
 	}
 	a_store_relaxed(&f->streak, 0);
-	enqueue(f, t, w, events);
+	ticket = enqueue(f, t, w, events);
 	fd_drop(f);
-	code = wait_park(t, CO_FOREVER);
+	if (unlikely(other) && !heed(other, t, ticket, &also) &&
+	    wait_cancel(t, ticket))
+		code = -EBADF;
+	else
+		code = wait_park(t, CO_FOREVER);
+	if (unlikely(other)) {
+		leave_queue(other, &also, FD_PAUSE);
+		code = code < 0 ? code : also.status;
+	}
 	if (code < 0 || events == WATCH_BOTH) {
 		fd_take(f);
 		if (events & WATCH_READ)
@@ -384,10 +419,7 @@ fd_pause(struct fd *f, struct task *t, co_time duration)
 	waitq_push(&f->q[FD_PAUSE], &w);
 	fd_drop(f);
 	code = wait_park_raw(t, os_now() + duration);
-	if (code < 0) {
-		fd_take(f);
-		waitq_remove(&f->q[FD_PAUSE], &w);
-		fd_drop(f);
-	}
+	if (code < 0)
+		leave_queue(f, &w, FD_PAUSE);
 	return code == WAIT_UNTIL ? 0 : code < 0 ? code : w.status;
 }

@@ -69,11 +69,13 @@ try_splice(struct fd *f, void *arg)
 /* 1: it is ready for some bytes; 0: there was a wait; or why there will be
    none. */
 static int
-end_ready(struct fd *f, struct task *t, unsigned event)
+end_ready(struct fd *f, struct task *t, unsigned event, struct fd *other)
 {
 	int n = fd_poll(f, event);
 
-	return n == 0 ? fd_wait(f, t, event, true) : n < 0 ? n : 1;
+	if (n == 0)
+		return fd_wait_both(f, t, event, true, other);
+	return n < 0 ? n : 1;
 }
 
 /* The same of both, or only of those that may block: 0 to 2. */
@@ -83,9 +85,9 @@ ends_ready(struct transfer *x, struct task *t, bool both)
 	int n = 1;
 
 	if (both || fd_is_shared(x->in))
-		n = end_ready(x->in, t, WATCH_READ);
+		n = end_ready(x->in, t, WATCH_READ, x->out);
 	if (n == 1 && (both || fd_is_shared(x->out)))
-		n = end_ready(x->out, t, WATCH_WRITE);
+		n = end_ready(x->out, t, WATCH_WRITE, x->in);
 	return n;
 }
 

@@ -461,6 +461,89 @@ TEST(sendfile_and_splice)
 		test_result(test_run(w, send_file, text), 0);
 }
 
+struct moving {
+	int in, out;
+	int result;
+};
+
+static int
+move_some(void *arg)
+{
+	struct moving *m = arg;
+
+	m->result = (int)co_splice(m->in, NULL, m->out, NULL, 100, 0);
+	return 0;
+}
+
+static void *
+move_in_thread(void *arg)
+{
+	move_some(arg);
+	return NULL;
+}
+
+/* Moves nothing, as `in` is empty or `out` is full, until `end` is closed. */
+static void
+moves_until_closed(int in, int out, int end, bool in_a_thread)
+{
+	struct moving m = { in, out, 1 };
+	struct co_scope s;
+	pthread_t thread;
+
+	if (in_a_thread)
+		ck_assert_int_eq(pthread_create(&thread, NULL, move_in_thread,
+		    &m), 0);
+	co_scope(s) {
+		if (!in_a_thread)
+			test_result(co_spawn(move_some, &m), 0);
+		test_result(co_sleep(CO_MS(5)), 0);
+		test_result(co_close(end), 0);
+	}
+	if (in_a_thread)
+		pthread_join(thread, NULL);
+	test_result(m.result, -EBADF);
+}
+
+static void
+fill_pipe(int fd)
+{
+	static const char some[4096];
+
+	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	while (write(fd, some, sizeof some) > 0)
+		continue;
+}
+
+static int
+either_end_is_closed(void *arg)
+{
+	int p[2], i;
+	bool in_a_thread;
+
+	(void)arg;
+	for (i = 0; i < 8; i++) {
+		in_a_thread = i & 1;
+		make_pair(fds);
+		ck_assert_int_eq(pipe(p), 0);
+		if (i & 2) {	/* it waits for p[1], else for fds[0] */
+			test_result(co_write(fds[1], "x", 1), 1);
+			fill_pipe(p[1]);
+		}
+		moves_until_closed(fds[0], p[1], i & 4 ? fds[0] : p[1],
+		    in_a_thread);
+		test_result(co_close(i & 4 ? p[1] : fds[0]), 0);
+		test_result(co_close(fds[1]), 0);
+		test_result(co_close(p[0]), 0);
+	}
+	return 0;
+}
+
+TEST(a_splice_ends_when_either_end_is_closed)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, either_end_is_closed, NULL), 0);
+}
+
 /* --- 0, 1 and 2 ----------------------------------------------------------- */
 
 static int
