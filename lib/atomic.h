@@ -33,6 +33,8 @@
 #define a_load_relaxed(p)	__atomic_load_n((p), __ATOMIC_RELAXED)
 #define a_load_acquire(p) \
 	(chaos_point(), __atomic_load_n((p), __ATOMIC_ACQUIRE))
+#define a_load_seqcst(p) \
+	(chaos_point(), __atomic_load_n((p), __ATOMIC_SEQ_CST))
 #define a_store_relaxed(p, v)	__atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define a_store_release(p, v) \
 	(chaos_point(), __atomic_store_n((p), (v), __ATOMIC_RELEASE))
@@ -69,6 +71,14 @@ extern uint32_t co__tsan_fence;
 #define a_fence_seqcst()	((void)a_add_seqcst(&co__tsan_fence, 0))
 #else
 #define a_fence_seqcst()	__atomic_thread_fence(__ATOMIC_SEQ_CST)
+#endif
+
+/* What this thread stores from here on comes after what it has stored.  (Who
+   reads it, by os_peek, is no thread that TSan could see.) */
+#ifdef WEFT_TSAN
+#define a_fence_release()	a_compiler_barrier()
+#else
+#define a_fence_release()	__atomic_thread_fence(__ATOMIC_RELEASE)
 #endif
 
 /* True when membarrier(2) is there.  [written before the first worker runs] */

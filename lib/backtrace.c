@@ -70,7 +70,9 @@ read_pair(struct window *w, uintptr_t at, uintptr_t *ret_first,
 		w->from = at;
 		w->n = w->hi - at < sizeof w->word ? w->hi - at :
 		    sizeof w->word;
-		if (!os_peek(w->word, (const void *)at, w->n)) {
+		if (!os_peek(w->word, (const void *)at, w->n))
+			w->n = size;	/* the end of the map is near */
+		if (w->n == size && !os_peek(w->word, (const void *)at, size)) {
 			w->n = 0;
 			return false;
 		}

@@ -14,7 +14,8 @@
  * has to be looked through as well.
  *
  * The table is the process's, as programs report when their runtime has ended.
- * Lock: `mutex`, a leaf.
+ * Locks: `mutex`, a leaf, which whoever ends takes: nothing is written under
+ * it.  One reports at a time.
  */
 #include "census.h"
 #include "dump.h"
@@ -36,12 +37,14 @@ struct site {
 	size_t extra;		/* of that, what is not the coroutine's */
 };
 
+static struct os_mutex report_mutex;	/* taken before the other */
 static struct os_mutex mutex;
 static struct site sites[SITES];	/* [mutex] open addressing; half full
 					   at most */
 static uint64_t lost;			/* [mutex] there was no room */
 static uint32_t used;			/* [mutex] */
 static bool taken;			/* [mutex] there has been a census */
+static struct site shown[SITES];	/* [report_mutex] copy of sites */
 
 /* The mutex is held.  NULL: the table is full. */
 static struct site *
@@ -133,10 +136,14 @@ look_at_runtimes(struct runtime *first, void *arg)
 {
 	struct runtime *rt;
 
-	(void)arg;
-	for (rt = first; rt; rt = rt->next)
-		if (rt->flags & CO_STACK_CENSUS)
+	bool *found = arg;
+
+	for (rt = first; rt; rt = rt->next) {
+		if (rt->flags & CO_STACK_CENSUS) {
+			*found = true;
 			task_each(rt, look_at, rt);
+		}
+	}
 }
 
 /* --- the report ----------------------------------------------------------- */
@@ -179,12 +186,12 @@ say_all(struct text *x)
 
 	for (; below > 0; below = next) {
 		for (i = 0, next = 0; i < SITES; i++)
-			if (sites[i].size && sites[i].most < below &&
-			    sites[i].most > next)
-				next = sites[i].most;
+			if (shown[i].size && shown[i].most < below &&
+			    shown[i].most > next)
+				next = shown[i].most;
 		for (i = 0; i < SITES && next; i++) {
-			if (sites[i].size && sites[i].most == next) {
-				say_site(x, &sites[i]);
+			if (shown[i].size && shown[i].most == next) {
+				say_site(x, &shown[i]);
 				count++;
 			}
 		}
@@ -192,26 +199,46 @@ say_all(struct text *x)
 	return count;
 }
 
-EXPORT int
-co_stack_report(FILE *to)
+/* Counts who waits now, and copies the table: what `lost` says. */
+static uint64_t
+take_report(bool *ret_any)
 {
-	struct text x = { .to = to };
-	int i, count;
+	uint64_t n;
+	int i;
 
-	if (!to)
-		return -EINVAL;
 	os_mutex_lock(&mutex);
 	for (i = 0; i < SITES; i++)
 		sites[i].alive = 0;
 	os_mutex_unlock(&mutex);
-	runtime_list(look_at_runtimes, NULL);
+	*ret_any = false;
+	runtime_list(look_at_runtimes, ret_any);
 	os_mutex_lock(&mutex);
-	count = taken ? say_all(&x) : -ESRCH;
-	if (lost) {
-		text_dec(&x, lost);
+	taken |= *ret_any;
+	*ret_any = taken;
+	memcpy(shown, sites, sizeof shown);
+	n = lost;
+	os_mutex_unlock(&mutex);
+	return n;
+}
+
+EXPORT int
+co_stack_report(FILE *to)
+{
+	struct text x = { .to = to };
+	uint64_t unknown;
+	bool any;
+	int count;
+
+	if (!to)
+		return -EINVAL;
+	os_mutex_lock(&report_mutex);
+	unknown = take_report(&any);
+	count = any ? say_all(&x) : -ESRCH;
+	if (unknown) {
+		text_dec(&x, unknown);
 		text_add(&x, " more were spawned at places for which there was"
 		    " no room\n");
 	}
-	os_mutex_unlock(&mutex);
+	os_mutex_unlock(&report_mutex);
 	return dump_end(&x) < 0 ? -EIO : count;
 }

@@ -53,33 +53,31 @@ say_facts(struct text *x, const struct wait_facts *f)
 }
 
 static void
-say_cases(struct text *x, const void *obj)
+say_cases(struct text *x, const struct snap *s)
 {
 	const struct co_case *cases = NULL;
 	struct wait_facts f;
-	int i, n = wait_cases(obj, &cases);
+	int i, n = wait_cases(s->obj, &cases);
 
-	for (i = 0; i < n && wait_case(&f, &cases[i]); i++) {
+	for (i = 0; i < n && wait_case(&f, s, &cases[i]); i++) {
 		text_add(x, i ? "; " : " of: ");
 		say_facts(x, &f);
 	}
 }
 
 static void
-say_wait(struct dump *d, const struct snap *s)
+say_wait(struct dump *d, const struct snap *s, const struct wait_facts *f)
 {
 	struct text *x = &d->x;
-	struct wait_facts f;
 	co_time until;
 
-	wait_facts(&f, s->why, s->why == WAIT_SELECT ? NULL : s->obj);
 	text_add(x, "waiting for ");
-	say_facts(x, &f);
+	say_facts(x, f);
 	if (s->why == WAIT_SELECT)
-		say_cases(x, s->obj);
+		say_cases(x, s);
 	text_add(x, ", since ");
 	text_time(x, d->now - s->since);
-	until = s->until < f.until ? s->until : f.until;
+	until = s->until < f->until ? s->until : f->until;
 	if (until == CO_FOREVER)
 		return;
 	text_add(x, ", for at most ");
@@ -88,7 +86,7 @@ say_wait(struct dump *d, const struct snap *s)
 }
 
 static void
-say_state(struct dump *d, const struct snap *s)
+say_state(struct dump *d, const struct snap *s, const struct wait_facts *f)
 {
 	switch (s->state) {
 	case SNAP_NEW:
@@ -102,7 +100,7 @@ say_state(struct dump *d, const struct snap *s)
 		text_dec(&d->x, s->worker);
 		break;
 	case SNAP_WAITING:
-		say_wait(d, s);
+		say_wait(d, s, f);
 		break;
 	}
 }
@@ -146,9 +144,10 @@ dump_task(struct task *t, void *arg)
 {
 	struct dump *d = arg;
 	struct text *x = &d->x;
+	struct wait_facts f;
 	struct snap s;
 
-	if (!snap_take(&s, d->rt, t))
+	if (!wait_snap(&s, &f, d->rt, t))
 		return;
 	text_add(x, "coroutine ");
 	text_dec(x, s.id);
@@ -158,7 +157,7 @@ dump_task(struct task *t, void *arg)
 		text_add(x, "\"");
 	}
 	text_add(x, ": ");
-	say_state(d, &s);
+	say_state(d, &s, &f);
 	text_add(x, "\n");
 	say_spawn(x, &s);
 	say_frames(x, &s);
@@ -173,6 +172,16 @@ dump_all(struct runtime *first, void *arg)
 		task_each(d->rt, dump_task, d);
 	if (waitgraph_search(first, waitgraph_say, &d->x) < 0)
 		text_add(&d->x, "no memory to look for cycles\n");
+}
+
+void
+dump_list(void (*fn)(struct runtime *first, void *arg), void *arg)
+{
+	static struct os_mutex mutex;
+
+	os_mutex_lock(&mutex);
+	runtime_list(fn, arg);
+	os_mutex_unlock(&mutex);
 }
 
 int
@@ -191,7 +200,7 @@ co_dump(FILE *to)
 
 	if (!to)
 		return -EINVAL;
-	runtime_list(dump_all, &d);
+	dump_list(dump_all, &d);
 	return dump_end(&d.x);
 }
 
@@ -224,7 +233,7 @@ co_find_cycles(FILE *to)
 {
 	struct search s = { .x = { .to = to } };
 
-	runtime_list(search_all, &s);
+	dump_list(search_all, &s);
 	if (to && dump_end(&s.x) < 0)
 		return -EIO;
 	return s.found;

@@ -17,6 +17,9 @@ void runtime_list(void (*fn)(struct runtime *first, void *arg), void *arg);
 /* Calls fn for each runtime, newest first. */
 void runtime_each(void (*fn)(struct runtime *, void *), void *arg);
 
+/* The same for who writes: one at a time, so that dumps do not mix. */
+void dump_list(void (*fn)(struct runtime *first, void *arg), void *arg);
+
 /* Flushes what was written: 0 or -EIO. */
 int dump_end(struct text *x);
 

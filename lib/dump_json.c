@@ -97,15 +97,15 @@ write_facts(struct text *x, const struct wait_facts *f)
 }
 
 static void
-write_cases(struct text *x, const void *obj)
+write_cases(struct text *x, const struct snap *s)
 {
 	const struct co_case *cases = NULL;
 	struct wait_facts f;
-	int i, n = wait_cases(obj, &cases);
+	int i, n = wait_cases(s->obj, &cases);
 
 	key(x, "cases");
 	text_add(x, "[");
-	for (i = 0; i < n && wait_case(&f, &cases[i]); i++) {
+	for (i = 0; i < n && wait_case(&f, s, &cases[i]); i++) {
 		text_add(x, i ? ", { " : " { ");
 		write_facts(x, &f);
 		text_add(x, " }");
@@ -114,20 +114,18 @@ write_cases(struct text *x, const void *obj)
 }
 
 static void
-write_wait(struct json *j, const struct snap *s)
+write_wait(struct json *j, const struct snap *s, const struct wait_facts *f)
 {
 	struct text *x = &j->x;
-	struct wait_facts f;
 	co_time until;
 
-	wait_facts(&f, s->why, s->why == WAIT_SELECT ? NULL : s->obj);
 	key(x, "wait");
 	text_add(x, "{ ");
-	write_facts(x, &f);
+	write_facts(x, f);
 	if (s->why == WAIT_SELECT)
-		write_cases(x, s->obj);
+		write_cases(x, s);
 	time_left(x, "since_ns", j->now - s->since);
-	until = s->until < f.until ? s->until : f.until;
+	until = s->until < f->until ? s->until : f->until;
 	if (until != CO_FOREVER)
 		time_left(x, "left_ns", until - j->now);
 	text_add(x, " }");
@@ -164,9 +162,10 @@ write_task(struct task *t, void *arg)
 	};
 	struct json *j = arg;
 	struct text *x = &j->x;
+	struct wait_facts f;
 	struct snap s;
 
-	if (!snap_take(&s, j->rt, t))
+	if (!wait_snap(&s, &f, j->rt, t))
 		return;
 	between(j);
 	text_add(x, "  { \"id\": ");
@@ -179,7 +178,7 @@ write_task(struct task *t, void *arg)
 	if (s.state == SNAP_RUNNING)
 		number(x, "worker", s.worker);
 	if (s.state == SNAP_WAITING)
-		write_wait(j, &s);
+		write_wait(j, &s, &f);
 	if (s.site) {
 		number(x, "parent", s.parent);
 		key(x, "spawned");
@@ -243,6 +242,6 @@ co_dump_json(FILE *to)
 
 	if (!to)
 		return -EINVAL;
-	runtime_list(write_all, &j);
+	dump_list(write_all, &j);
 	return dump_end(&j.x);
 }

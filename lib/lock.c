@@ -136,9 +136,9 @@ count_in(uint32_t *count, uint32_t n)
 	struct self *solo;
 
 	a_add_seqcst(count, n);
-	if (a_load_acquire(&co__shared) != 0)
+	if (a_load_seqcst(&co__shared) != 0)	/* pairs with co__solo_begin */
 		return;
-	solo = a_load_acquire(&co__solo);
+	solo = a_load_seqcst(&co__solo);
 	if (!solo || solo != self_get())
 		co__solo_end();
 }

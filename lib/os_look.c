@@ -174,12 +174,24 @@ handler(int signo, siginfo_t *info, void *context)
 	errno = saved;
 }
 
+static bool
+is_ours(void)
+{
+	struct sigaction now;
+
+	return sigaction(SHOW_SIGNAL, NULL, &now) == 0 &&
+	    now.sa_flags & SA_SIGINFO && now.sa_sigaction == handler;
+}
+
 static int
 take_signal(void)
 {
 	struct sigaction action = { .sa_sigaction = handler,
 	    .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
 
+	/* Who took the signal from us may have put us back when we had gone. */
+	if (is_ours())
+		return 0;
 	if (sigaction(SHOW_SIGNAL, NULL, &before) < 0)
 		return -errno;
 	if (before.sa_flags & SA_SIGINFO ||
@@ -205,15 +217,6 @@ os_show_begin(void (*show)(uintptr_t pc, uintptr_t fp))
 	}
 	os_mutex_unlock(&mutex);
 	return code;
-}
-
-static bool
-is_ours(void)
-{
-	struct sigaction now;
-
-	return sigaction(SHOW_SIGNAL, NULL, &now) == 0 &&
-	    now.sa_flags & SA_SIGINFO && now.sa_sigaction == handler;
 }
 
 void
@@ -254,6 +257,8 @@ os_show_ask(int tid)
 {
 	if (!is_ours())
 		return -EBUSY;
+	if (thread_state(tid) != 'R')
+		return -EAGAIN;
 	return syscall(SYS_tgkill, getpid(), tid, SHOW_SIGNAL) < 0 ?
 	    -errno : 0;
 }

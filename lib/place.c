@@ -50,6 +50,21 @@ find(const void *at, struct found *ret)
 }
 #endif
 
+/* Where the file of `at` was loaded, less where it wanted to be. */
+static uintptr_t
+load_address(const void *at, const Dl_info *info)
+{
+#ifdef RTLD_DL_LINKMAP
+	struct link_map *map = NULL;
+	Dl_info again;
+
+	if (dladdr1(at, &again, (void **)&map, RTLD_DL_LINKMAP) && map)
+		return (uintptr_t)map->l_addr;
+#endif
+	(void)at;
+	return (uintptr_t)info->dli_fbase;
+}
+
 static void
 find_named(const void *at, struct found *ret)
 {
@@ -61,7 +76,7 @@ find_named(const void *at, struct found *ret)
 	ret->name = info.dli_sname;
 	if (!ret->file && info.dli_fname) {
 		ret->file = base_name(info.dli_fname);
-		ret->offset = (uintptr_t)at - (uintptr_t)info.dli_fbase;
+		ret->offset = (uintptr_t)at - load_address(at, &info);
 	}
 }
 

@@ -25,6 +25,7 @@
 
 static struct os_mutex mutex;
 static struct runtime *runtimes;	/* [mutex] */
+static uint32_t readers;		/* [atomic; begins under mutex] futex */
 
 static const struct hooks hooks = {
 	.scope_expired = scope_expired,
@@ -266,8 +267,11 @@ static void
 delist(struct runtime *rt)
 {
 	struct runtime **at = &runtimes;
+	uint32_t n;
 
 	os_mutex_lock(&mutex);
+	while ((n = a_load_acquire(&readers)) != 0)	/* with read_end */
+		os_futex_wait(&readers, n, CO_FOREVER);
 	while (*at != rt)
 		at = &(*at)->next;
 	a_store_release(at, rt->next);
@@ -277,12 +281,31 @@ delist(struct runtime *rt)
 	deadlock_own_threads(-(int)rt->nworkers);
 }
 
+/* None goes from the list until the end; some may come at its front. */
+static struct runtime *
+read_begin(void)
+{
+	struct runtime *first;
+
+	os_mutex_lock(&mutex);
+	a_add_relaxed(&readers, 1);
+	first = runtimes;
+	os_mutex_unlock(&mutex);
+	return first;
+}
+
+static void
+read_end(void)
+{
+	if (a_add_acqrel(&readers, -1u) == 1)	/* pairs with delist */
+		os_futex_wake(&readers, 1);
+}
+
 void
 runtime_list(void (*fn)(struct runtime *first, void *arg), void *arg)
 {
-	os_mutex_lock(&mutex);		/* none is taken down meanwhile */
-	fn(runtimes, arg);
-	os_mutex_unlock(&mutex);
+	fn(read_begin(), arg);
+	read_end();
 }
 
 void
@@ -290,10 +313,9 @@ runtime_each(void (*fn)(struct runtime *, void *), void *arg)
 {
 	struct runtime *rt;
 
-	os_mutex_lock(&mutex);
-	for (rt = runtimes; rt; rt = rt->next)
+	for (rt = read_begin(); rt; rt = rt->next)
 		fn(rt, arg);
-	os_mutex_unlock(&mutex);
+	read_end();
 }
 
 static int

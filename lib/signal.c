@@ -82,7 +82,7 @@ handler(int signo)
 
 	a_add_seqcst(&in_handler, 1);			/* S3 */
 	for (i = 0; i < RUNTIMES; i++) {
-		s = a_load_acquire(&wanted[i]);
+		s = a_load_seqcst(&wanted[i]);
 		if (s)
 			tell(s, signo);
 	}

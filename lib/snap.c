@@ -18,7 +18,11 @@
 #include "os_look.h"
 #include "ticket.h"
 
-enum { TRIES = 8, EXT_SIZE = offsetof(struct task_ext, value) };
+enum {
+	TRIES = 8,
+	EXT_SIZE = offsetof(struct task_ext, value),
+	REACH = 1 << 20		/* bytes of a generator's stack looked at */
+};
 
 struct raw {
 	struct task task;
@@ -152,10 +156,15 @@ snap_holds(const struct snap *s)
 void
 snap_backtrace(const struct snap *s, struct backtrace *ret)
 {
+	uintptr_t sp = (uintptr_t)s->sp;
+
 	ret->n = 0;
-	if (!s->sp || !s->lo)
+	if (!sp || !s->lo)
 		return;
-	backtrace_parked(ret, s->sp, s->lo, s->hi);
+	if (sp >= s->lo && sp < s->hi)
+		backtrace_parked(ret, s->sp, s->lo, s->hi);
+	else	/* in a generator's function: its first frame is the last */
+		backtrace_parked(ret, s->sp, sp, sp + REACH);
 	a_fence_seqcst();	/* the frames were read before */
 	if (!snap_holds(s) || a_load_relaxed(&s->task->on_cpu) == 1)
 		ret->n = 0;

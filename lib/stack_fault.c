@@ -65,6 +65,7 @@ static struct sigaction before_segv, before_bus;	/* [const] */
 static struct os_mutex install_mutex;
 static bool installed;			/* [install_mutex] */
 static uint32_t reported;		/* [atomic] */
+static uint32_t spent_segv, spent_bus;	/* [atomic] had SA_RESETHAND */
 
 static _Thread_local void *own_altstack;
 static _Thread_local stack_t altstack_before;
@@ -212,8 +213,13 @@ pass_on(int sig, siginfo_t *info, void *context)
 {
 	const struct sigaction *before =
 	    sig == SIGSEGV ? &before_segv : &before_bus;
+	uint32_t *spent = sig == SIGSEGV ? &spent_segv : &spent_bus;
 	sigset_t mask;
 
+	if (before->sa_flags & (int)SA_RESETHAND && a_xchg_acqrel(spent, 1)) {
+		die_of(sig, info);
+		return;
+	}
 	if (!(before->sa_flags & SA_SIGINFO)) {
 		if (before->sa_handler == SIG_IGN && info->si_code <= 0)
 			return;

@@ -41,11 +41,15 @@ read_runtime(struct runtime *rt, void *arg)
 	struct co_stats *ret = arg;
 	struct co_worker_stats one;
 	struct stack_stats stacks;
+	uint64_t ended = 0;
 	uint32_t i;
 
 	if (ret->workers)
 		return;		/* the newest comes first */
 	ret->workers = rt->nworkers;
+	/* First, so that nobody has ended who has not been spawned. */
+	for (i = 0; i < rt->nworkers; i++)
+		ended += a_load_acquire(&rt->workers[i].stats.ended);
 	for (i = 0; i < rt->nworkers; i++) {
 		read_worker(&rt->workers[i], &one);
 		add(&ret->all, &one);
@@ -53,7 +57,8 @@ read_runtime(struct runtime *rt, void *arg)
 			ret->worker[i] = one;
 	}
 	/* The main coroutine is not spawned. */
-	ret->coroutines = ret->all.spawned + 1 - ret->all.ended;
+	ret->coroutines = ret->all.spawned + 1;
+	ret->coroutines -= ended < ret->coroutines ? ended : ret->coroutines;
 	stack_stats_get(rt->stacks, &stacks);
 	ret->stacks_in_use = stacks.in_use;
 	ret->stacks_mapped = stacks.mapped;

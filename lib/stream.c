@@ -2,7 +2,8 @@
 /*
  * stream.c - buffered reading and writing.
  *
- * Layer 8.  Public functions of io.c only.
+ * Layer 8.  Public functions of io.c only, and park.h: all calls that may wait
+ * are cancellation points, also when the buffer has what they want.
  *
  * The two halves share nothing that changes, so that a reader and a writer
  * need no lock.  Input is kept in one piece, from `at` to `end`: what the
@@ -13,7 +14,7 @@
  *	S3  beyond FIRST bytes the input grows only to what the caller's limit
  *	    asks for
  */
-#include "base.h"
+#include "park.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,23 +103,18 @@ co_stream_free(struct co_stream *s)
 }
 
 EXPORT int
-co_stream_close(struct co_stream *s)
-{
-	int code, closed = 0;
-
-	if (!s)
-		return 0;
-	code = co_stream_flush(s);
-	if (s->ops->close)
-		closed = s->ops->close(s->arg);
-	co_stream_free(s);
-	return code < 0 ? code : closed;
-}
-
-EXPORT int
 co_stream_fd(const struct co_stream *s)
 {
 	return s->fd;
+}
+
+/* Of each call: 0, or why there will be nothing. */
+static int
+enter(void)
+{
+	struct task *t = task_self();
+
+	return t ? wait_check(t) : -ENOMEM;
 }
 
 /* --- reading -------------------------------------------------------------- */
@@ -220,8 +216,10 @@ less(size_t a, size_t b)
 EXPORT ssize_t
 co_stream_read(struct co_stream *s, void *buf, size_t n)
 {
-	ssize_t k;
+	ssize_t k = enter();
 
+	if (k < 0)
+		return k;
 	if (held(&s->in) == 0) {
 		if (s->at_end)
 			return 0;
@@ -235,8 +233,10 @@ co_stream_read(struct co_stream *s, void *buf, size_t n)
 EXPORT ssize_t
 co_stream_read_exact(struct co_stream *s, void *buf, size_t n)
 {
-	int code = fill_to(s, n);
+	int code = enter();
 
+	if (code == 0)
+		code = fill_to(s, n);
 	if (code < 0)
 		return code;
 	return take(&s->in, buf, less(n, held(&s->in)));
@@ -262,9 +262,11 @@ read_until(struct co_stream *s, void *buf, size_t limit, const void *d,
     size_t dn)
 {
 	size_t known = 0, n = 0;
-	int code = 1;
+	int code = enter();
 
-	while (code > 0) {
+	if (code < 0)
+		return code;
+	do {
 		n = find(&s->in, known, d, dn);
 		if (n > limit || (n == 0 && held(&s->in) > limit))
 			return -EMSGSIZE;
@@ -274,7 +276,7 @@ read_until(struct co_stream *s, void *buf, size_t limit, const void *d,
 		/* One byte more tells a line that is too long from one that
 		   just fits and is the last. */
 		code = fill(s, limit < SIZE_MAX ? limit + 1 : limit);
-	}
+	} while (code > 0);
 	if (code < 0)
 		return code;
 	return take(&s->in, buf, held(&s->in));
@@ -308,8 +310,10 @@ co_stream_read_frame(struct co_stream *s, void *buf, size_t size,
 {
 	const unsigned char *p;
 	size_t n;
-	int code = fill_to(s, 4);
+	int code = enter();
 
+	if (code == 0)
+		code = fill_to(s, 4);
 	if (code <= 0)
 		return code < 0 ? code : held(&s->in) ? -EBADMSG : 0;
 	p = (const unsigned char *)s->in.buf + s->in.at;
@@ -331,8 +335,10 @@ EXPORT ssize_t
 co_stream_skip(struct co_stream *s, size_t n)
 {
 	size_t left = n, k;
-	int code;
+	int code = enter();
 
+	if (code < 0)
+		return code;
 	while (left > 0) {
 		if (held(&s->in) == 0) {
 			code = fill(s, FIRST);
@@ -365,8 +371,8 @@ write_some(struct co_stream *s, const char *buf, size_t n)
 	return k != 0 ? k : -EIO;
 }
 
-EXPORT int
-co_stream_flush(struct co_stream *s)
+static int
+flush(struct co_stream *s)
 {
 	struct half *h = &s->out;
 	ssize_t n;
@@ -381,6 +387,14 @@ co_stream_flush(struct co_stream *s)
 	}
 	h->at = h->end = 0;
 	return 0;
+}
+
+EXPORT int
+co_stream_flush(struct co_stream *s)
+{
+	int code = enter();
+
+	return code < 0 ? code : flush(s);
 }
 
 /* What does not fit the buffer goes out at once. */
@@ -411,14 +425,14 @@ out_room(struct co_stream *s, size_t n)
 
 	while (h->room - h->end < n && code == 0) {
 		if (h->room == OUT_ROOM)
-			return co_stream_flush(s);
+			return flush(s);
 		code = grow(h, OUT_ROOM);
 	}
 	return code;
 }
 
-EXPORT ssize_t
-co_stream_write(struct co_stream *s, const void *buf, size_t n)
+static ssize_t
+put(struct co_stream *s, const void *buf, size_t n)
 {
 	int code;
 
@@ -426,7 +440,7 @@ co_stream_write(struct co_stream *s, const void *buf, size_t n)
 		return s->broken;
 	if (n == 0)
 		return 0;
-	code = n < OUT_ROOM ? out_room(s, n) : co_stream_flush(s);
+	code = n < OUT_ROOM ? out_room(s, n) : flush(s);
 	if (code < 0)
 		return code;
 	if (n >= OUT_ROOM)
@@ -437,14 +451,24 @@ co_stream_write(struct co_stream *s, const void *buf, size_t n)
 }
 
 EXPORT ssize_t
+co_stream_write(struct co_stream *s, const void *buf, size_t n)
+{
+	int code = enter();
+
+	return code < 0 ? code : put(s, buf, n);
+}
+
+EXPORT ssize_t
 co_stream_vprintf(struct co_stream *s, const char *format, va_list ap)
 {
 	struct half *h = &s->out;
 	va_list again;
 	ssize_t k;
 	char *text;
-	int n;
+	int n = enter();
 
+	if (n < 0)
+		return n;
 	if (s->broken)
 		return s->broken;
 	va_copy(again, ap);
@@ -460,7 +484,7 @@ co_stream_vprintf(struct co_stream *s, const char *format, va_list ap)
 		k = -ENOMEM;
 		if (text) {
 			vsnprintf(text, (size_t)n + 1, format, again);
-			k = co_stream_write(s, text, (size_t)n);
+			k = put(s, text, (size_t)n);
 		}
 		free(text);
 	}
@@ -489,14 +513,14 @@ write_large_frame(struct co_stream *s, const unsigned char *head,
     const void *buf, size_t n)
 {
 	struct half *h = &s->out;
-	ssize_t k = co_stream_flush(s);
+	ssize_t k = flush(s);
 
 	if (k < 0)
 		return (int)k;
-	k = co_stream_write(s, head, 4);
+	k = put(s, head, 4);
 	if (k < 0)
 		return (int)k;
-	k = co_stream_write(s, buf, n);
+	k = put(s, buf, n);
 	if (k >= 0)
 		return 0;
 	if (h->at == 0 && h->end == 4)
@@ -512,8 +536,10 @@ co_stream_write_frame(struct co_stream *s, const void *buf, size_t n)
 	const unsigned char head[4] = { (unsigned char)(n >> 24),
 	    (unsigned char)(n >> 16), (unsigned char)(n >> 8),
 	    (unsigned char)n };
-	ssize_t k;
+	ssize_t k = enter();
 
+	if (k < 0)
+		return (int)k;
 	if (n > UINT32_MAX)
 		return -EMSGSIZE;
 	/* The two parts go together or not at all. */
@@ -522,8 +548,24 @@ co_stream_write_frame(struct co_stream *s, const void *buf, size_t n)
 	k = out_room(s, 4 + n);
 	if (k < 0)
 		return (int)k;
-	k = co_stream_write(s, head, sizeof head);
+	k = put(s, head, sizeof head);
 	if (k >= 0)
-		k = co_stream_write(s, buf, n);
+		k = put(s, buf, n);
 	return k < 0 ? (int)k : 0;
+}
+
+/* --- the end -------------------------------------------------------------- */
+
+EXPORT int
+co_stream_close(struct co_stream *s)
+{
+	int code, closed = 0;
+
+	if (!s)
+		return 0;
+	code = flush(s);
+	if (s->ops->close)
+		closed = s->ops->close(s->arg);
+	co_stream_free(s);
+	return code < 0 ? code : closed;
 }

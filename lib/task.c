@@ -110,6 +110,7 @@ void
 task_free(struct worker *w, struct task *t)
 {
 	a_store_relaxed(&t->id, 0);
+	a_fence_release();	/* then the next one's facts: snap.c */
 	t->next = w->free_tasks;
 	w->free_tasks = t;
 	if (unlikely(++w->free_count > KEEP))

@@ -13,6 +13,8 @@
 
 #include <weft/sync.h>
 
+enum { TRIES = 8 };
+
 /* script/weft-gdb.py reads it: compilers leave it as it is. */
 __attribute__((used)) static const char *const ops[WAIT_REASONS] = {
 	[WAIT_NONE] = "nothing", [WAIT_SLEEP] = "sleep",
@@ -154,6 +156,27 @@ wait_facts(struct wait_facts *ret, enum wait_reason why, const void *obj)
 	}
 }
 
+bool
+wait_snap(struct snap *ret, struct wait_facts *ret_facts, struct runtime *rt,
+    struct task *t)
+{
+	int i;
+
+	for (i = 0; i < TRIES; i++) {
+		if (!snap_take(ret, rt, t))
+			return false;
+		if (ret->state != SNAP_WAITING)
+			return true;
+		wait_facts(ret_facts, ret->why,
+		    ret->why == WAIT_SELECT ? NULL : ret->obj);
+		a_fence_seqcst();	/* what was read comes before */
+		if (snap_holds(ret))
+			return true;
+	}
+	ret->state = SNAP_RUNNABLE;
+	return true;
+}
+
 /* --- a select ------------------------------------------------------------- */
 
 int
@@ -188,8 +211,8 @@ case_by_table(struct wait_facts *ret, const struct co_case *c)
 	return true;
 }
 
-bool
-wait_case(struct wait_facts *ret, const struct co_case *c)
+static bool
+look_at_case(struct wait_facts *ret, const struct co_case *c)
 {
 	struct co_case k;
 
@@ -214,4 +237,14 @@ wait_case(struct wait_facts *ret, const struct co_case *c)
 	default:
 		return case_by_table(ret, &k);
 	}
+}
+
+bool
+wait_case(struct wait_facts *ret, const struct snap *s,
+    const struct co_case *c)
+{
+	bool known = look_at_case(ret, c);
+
+	a_fence_seqcst();	/* what was read comes before */
+	return known && snap_holds(s);
 }

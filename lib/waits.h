@@ -28,9 +28,18 @@ struct wait_facts {
 void wait_facts(struct wait_facts *ret, enum wait_reason why,
     const void *obj);
 
+/*
+ * Takes a snap with what it waits for, all of one moment: false, as snap_take.
+ * One that never waits for long enough is runnable.  Of a select the cases are
+ * not in the facts.
+ */
+bool wait_snap(struct snap *ret, struct wait_facts *ret_facts,
+    struct runtime *rt, struct task *t);
+
 /* The cases of a select: how many there are. */
 int wait_cases(const void *obj, const struct co_case **ret_cases);
-/* One of them.  False: it cannot be read. */
-bool wait_case(struct wait_facts *ret, const struct co_case *c);
+/* One of them.  False: it cannot be read, or s waits no longer. */
+bool wait_case(struct wait_facts *ret, const struct snap *s,
+    const struct co_case *c);
 
 #endif

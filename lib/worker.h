@@ -195,8 +195,10 @@ void sched_start(struct worker *w, struct task *t);
 static inline uint64_t
 worker_picks(const struct worker *w)
 {
-	return a_load_relaxed(&w->runq.ticks) -
-	    a_load_relaxed(&w->stats.sleeps);
+	uint64_t sleeps = a_load_acquire(&w->stats.sleeps);
+	uint64_t ticks = a_load_relaxed(&w->runq.ticks);
+
+	return ticks > sleeps ? ticks - sleeps : 0;
 }
 
 /* The loop of a worker on its thread's own stack; returns when rt->over. */

@@ -6,7 +6,10 @@
 
 #include <weft.h>
 
+#include <fcntl.h>
+#include <pthread.h>
 #include <regex.h>
+#include <unistd.h>
 
 enum { FLAT = 60, DEEP = 45, BYTES = 40 * 1024 };
 
@@ -207,4 +210,100 @@ TEST(a_report_that_cannot_be_written_says_so)
 	ck_assert_int_eq(co_run(&o, flat, NULL), 0);
 	ck_assert_int_eq(co_stack_report(to), -EIO);
 	fclose(to);
+}
+
+static int
+asks_at_once(void *arg)
+{
+	char *text;
+	int n;
+
+	(void)arg;
+	text = report(&n);
+	ck_assert_int_ge(n, 0);
+	free(text);
+	return 0;
+}
+
+static int
+first_question(void *arg)
+{
+	struct co_options o = { .workers = 1, .flags = CO_STACK_CENSUS };
+
+	(void)arg;
+	return co_run(&o, asks_at_once, NULL);
+}
+
+TEST(a_census_that_has_seen_nobody_is_one)
+{
+	struct test_child c = test_child(first_question, NULL);
+
+	ck_assert_msg(c.code == 0, "%s", c.err);
+}
+
+/* --- a reader that is slow ------------------------------------------------ */
+
+static void *
+report_to(void *arg)
+{
+	FILE *to = arg;
+
+	setvbuf(to, NULL, _IONBF, 0);
+	ck_assert_int_ge(co_stack_report(to), 8);
+	fclose(to);
+	return NULL;
+}
+
+/* So many that the report is written in several pieces. */
+static void
+spawn_in_many_places(void)
+{
+	spawn_deep();
+	spawn_waiting();
+	ck_assert_int_eq(co_spawn(flat, NULL), 0);
+	ck_assert_int_eq(co_spawn(flat, NULL), 0);
+	ck_assert_int_eq(co_spawn(flat, NULL), 0);
+	ck_assert_int_eq(co_spawn(flat, NULL), 0);
+	ck_assert_int_eq(co_spawn(flat, NULL), 0);
+	ck_assert_int_eq(co_spawn(flat, NULL), 0);
+	ck_assert_int_eq(co_spawn(flat, NULL), 0);
+}
+
+static int
+slow_reader(void *arg)
+{
+	static char some[4096];
+	pthread_t thread;
+	struct co_scope s;
+	int p[2];
+
+	(void)arg;
+	event = (struct co_event)CO_EVENT_INIT;
+	co_event_set(&event);
+	co_scope(s)
+		spawn_in_many_places();
+	ck_assert_int_eq(pipe(p), 0);
+	ck_assert_int_eq(fcntl(p[1], F_SETFL, O_NONBLOCK), 0);
+	while (write(p[1], some, sizeof some) > 0)
+		continue;
+	ck_assert_int_eq(fcntl(p[1], F_SETFL, 0), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, report_to,
+	    fdopen(p[1], "w")), 0);
+	ck_assert_int_eq(co_sleep(CO_MS(20)), 0);
+	co_scope(s)		/* it ends, while the other writes */
+		spawn(flat);
+	while (co_read(p[0], some, sizeof some) > 0)
+		continue;
+	pthread_join(thread, NULL);
+	return co_close(p[0]);
+}
+
+TEST(a_report_that_waits_for_its_reader_holds_up_nobody)
+{
+	FOR_WORKERS(w) {
+		struct co_options o = { .workers = w,
+		    .flags = CO_STACK_CENSUS };
+
+		ck_assert_int_eq(co_run(&o, slow_reader, NULL), 0);
+	}
 }

@@ -424,6 +424,124 @@ TEST(who_waits_shows_where_frame_by_frame)
 		ck_assert_int_eq(test_run(w, deep_main, NULL), 0);
 }
 
+/* The same in the function of a generator, which has a stack of its own. */
+static int
+generate(co_gen(int) g, void *arg)
+{
+	deepest(arg);
+	return co_gen_yield(g, 1);
+}
+
+static int
+pull(void *arg)
+{
+	co_gen(int) g = co_gen_new(int, generate, arg);
+	int v, code = co_gen_next(g, &v);
+
+	co_gen_free(g);
+	return code;
+}
+
+static int
+generator_main(void *arg)
+{
+	struct co_scope s;
+	char *text = NULL;
+
+	(void)arg;
+	numbers = chan_new(int, 0);
+	co_scope(s) {
+		ck_assert_int_eq(co_spawn(pull, NULL), 0);
+		do {
+			free(text);
+			co_yield();
+			text = dump_with(co_dump);
+		} while (!strstr(text, "no backtrace in this build") &&
+		    !strstr(text, "    at "));
+		if (!strstr(text, "no backtrace in this build")) {
+			ck_assert_msg(stands_in(text, deepest), "%s", text);
+			ck_assert_msg(stands_in(text,
+			    (co_fn *)(void (*)(void))generate), "%s", text);
+		}
+		free(text);
+		chan_close(numbers);
+	}
+	chan_unref(numbers);
+	return 0;
+}
+
+TEST(who_waits_in_a_generator_shows_where)
+{
+	FOR_WORKERS(w)
+		ck_assert_int_eq(test_run(w, generator_main, NULL), 0);
+}
+
+/* --- what goes on meanwhile ----------------------------------------------- */
+
+static int
+lock_and_unlock(void *arg)
+{
+	uint32_t *over = arg;
+
+	while (!__atomic_load_n(over, __ATOMIC_RELAXED)) {
+		if (co_mutex_lock(&mutex) < 0)
+			return -1;
+		co_yield();
+		co_mutex_unlock(&mutex);
+	}
+	return 0;
+}
+
+/* A line of co_dump_json is a coroutine. */
+static void
+nobody_waits_for_himself(const char *text)
+{
+	unsigned long id, holder;
+	const char *line, *at, *end;
+
+	for (line = strstr(text, "{ \"id\": "); line;
+	    line = strstr(line + 1, "\n  { \"id\": ")) {
+		at = strstr(line, "\"id\": ");
+		id = strtoul(at + 6, NULL, 10);
+		end = strchr(at, '\n');
+		at = strstr(at, "\"holder\": ");
+		if (!at || (end && at > end))
+			continue;
+		holder = strtoul(at + 10, NULL, 10);
+		ck_assert_msg(id != holder, "%s", text);
+	}
+}
+
+static int
+busy_main(void *arg)
+{
+	uint32_t over = 0;
+	struct co_scope s;
+	char *text;
+	int i;
+
+	(void)arg;
+	mutex = (struct co_mutex)CO_MUTEX_INIT;
+	co_scope(s) {
+		for (i = 0; i < 8; i++)
+			ck_assert_int_eq(co_spawn(lock_and_unlock, &over), 0);
+		for (i = 0; i < 300; i++) {
+			co_yield();
+			text = dump_with(co_dump_json);
+			nobody_waits_for_himself(text);
+			free(text);
+		}
+		__atomic_store_n(&over, 1, __ATOMIC_RELAXED);
+	}
+	return s.status;
+}
+
+TEST(what_is_said_of_a_wait_is_of_that_wait)
+{
+	FOR_WORKERS(w)
+		ck_assert_int_eq(test_run(w, busy_main, NULL), 0);
+}
+
 /* --- JSON ----------------------------------------------------------------- */
 
 static const char reader[] =

@@ -7,6 +7,8 @@
 #include <weft.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +33,108 @@ receiver(void *arg)
 }
 
 /* --- counters ------------------------------------------------------------- */
+
+static uint32_t over;		/* [atomic] */
+
+static void *
+watch_counters(void *arg)
+{
+	struct co_stats s;
+	unsigned i;
+
+	(void)arg;
+	while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
+		if (co_stats_get(&s) < 0)
+			continue;
+		ck_assert_uint_lt(s.coroutines, 1000000);
+		for (i = 0; i < s.workers; i++)
+			ck_assert_uint_lt(s.worker[i].picks, UINT64_MAX / 2);
+	}
+	return NULL;
+}
+
+static int
+come_and_go(void *arg)
+{
+	struct co_scope s;
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 20000; i++) {
+		co_scope(s)
+			if (co_spawn(nothing, NULL) < 0)
+				return -1;
+		if (i % 100 == 0)
+			co_sleep(CO_US(10));
+	}
+	return 0;
+}
+
+TEST(counters_that_are_read_meanwhile_are_never_below_zero)
+{
+	pthread_t thread;
+
+	FOR_WORKERS(w) {
+		over = 0;
+		ck_assert_int_eq(pthread_create(&thread, NULL, watch_counters,
+		    NULL), 0);
+		ck_assert_int_eq(test_run(w, come_and_go, NULL), 0);
+		__atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+		pthread_join(thread, NULL);
+	}
+}
+
+static void *
+dump_to(void *arg)
+{
+	FILE *to = arg;
+
+	setvbuf(to, NULL, _IONBF, 0);
+	ck_assert_int_eq(co_dump(to), 0);
+	fclose(to);
+	return NULL;
+}
+
+/* One that is in no runtime goes through the list of them. */
+static void *
+ask_outside(void *arg)
+{
+	struct co_stats s;
+
+	*(int *)arg = co_stats_get(&s);
+	return NULL;
+}
+
+/* Another's dump waits for us to read it. */
+static int
+during_a_dump(void *arg)
+{
+	static char some[4096];
+	pthread_t thread, other;
+	int p[2], code = -1;
+
+	(void)arg;
+	ck_assert_int_eq(pipe(p), 0);
+	ck_assert_int_eq(fcntl(p[1], F_SETFL, O_NONBLOCK), 0);
+	while (write(p[1], some, sizeof some) > 0)
+		continue;
+	ck_assert_int_eq(fcntl(p[1], F_SETFL, 0), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, dump_to,
+	    fdopen(p[1], "w")), 0);
+	ck_assert_int_eq(co_sleep(CO_MS(20)), 0);
+	ck_assert_int_eq(pthread_create(&other, NULL, ask_outside, &code), 0);
+	pthread_join(other, NULL);
+	ck_assert_int_eq(code, 0);
+	while (co_read(p[0], some, sizeof some) > 0)
+		continue;
+	pthread_join(thread, NULL);
+	return co_close(p[0]);
+}
+
+TEST(counters_are_told_during_a_dump_that_waits_for_its_reader)
+{
+	ck_assert_int_eq(test_run(1, during_a_dump, NULL), 0);
+}
 
 static int
 count_main(void *arg)

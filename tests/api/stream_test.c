@@ -315,6 +315,59 @@ TEST(a_writer_that_writes_nothing_is_an_error)
 	co_stream_free(s);
 }
 
+/* All calls, with all they want in the buffer, in a scope that has ended. */
+static void
+all_are_cancelled(struct co_stream *s)
+{
+	char buf[16];
+	size_t n = 0;
+
+	test_result(co_stream_read(s, buf, 1), -ECANCELED);
+	test_result(co_stream_read_exact(s, buf, 1), -ECANCELED);
+	test_result(co_stream_read_line(s, buf, 16), -ECANCELED);
+	test_result(co_stream_read_until(s, buf, 16, "w", 1), -ECANCELED);
+	test_result(co_stream_read_frame(s, buf, 16, &n), -ECANCELED);
+	test_result(co_stream_skip(s, 1), -ECANCELED);
+	test_result(co_stream_write(s, "y", 1), -ECANCELED);
+	test_result(co_stream_write(s, "", 0), -ECANCELED);
+	test_result(co_stream_printf(s, "%d", 1), -ECANCELED);
+	test_result(co_stream_write_frame(s, "y", 1), -ECANCELED);
+	test_result(co_stream_flush(s), -ECANCELED);
+}
+
+static int
+cancelled(void *arg)
+{
+	struct co_stream *s = open_wire("one\ntwo\nthree\n", 14, 14);
+	struct co_scope scope;
+	char buf[16];
+
+	(void)arg;
+	co_scope(scope) {
+		test_result(co_stream_read_line(s, buf, 16), 4);
+		test_result(co_stream_write(s, "x", 1), 1);
+		co_cancel(&scope);
+		all_are_cancelled(s);
+		ck_assert_uint_eq(co_stream_buffered(s), 10);
+	}
+	test_result(co_stream_read_line(s, buf, 16), 4);
+	ck_assert_str_eq(buf, "two\n");
+	test_result(co_stream_flush(s), 0);
+	ck_assert_uint_eq(wire.sent_n, 1);
+	co_scope(scope) {
+		co_cancel(&scope);
+		test_result(co_stream_close(s), 0);
+	}
+	ck_assert(wire.closed);
+	return 0;
+}
+
+TEST(no_call_takes_or_gives_anything_in_a_scope_that_has_ended)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, cancelled, NULL), 0);
+}
+
 TEST(lines_over_a_socket)
 {
 	FOR_WORKERS(w)

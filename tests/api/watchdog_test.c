@@ -383,6 +383,34 @@ no_handler(void *arg)
 	return code || now.sa_handler != SIG_DFL || !sigismember(&old, SIGURG);
 }
 
+static int
+waits_for_it(void *arg)
+{
+	(void)arg;
+	return co_select(co_on_signal(SIGURG), co_otherwise) == 1 ? 0 : 1;
+}
+
+/* One that was caught by co_on_signal for a while, and then by the watchdog. */
+static int
+after_a_wait(void *arg)
+{
+	struct what w = { waits_for_it, 1, CO_MS(TIME) };
+	int code = run_it(&w);
+
+	return code ? code : run_it(arg);
+}
+
+TEST(who_waited_for_its_signal_leaves_it_to_the_next_watchdog)
+{
+	struct what w = { hog_main, 1, CO_MS(TIME) };
+	struct test_child c = test_child(after_a_wait, &w);
+
+	ck_assert_int_eq(c.code, 0);
+	ck_assert_int_eq(times_in(c.err, "has kept worker"), 1);
+	if (!TEST_TSAN && !test_emulated())
+		ck_assert_int_ge(times_in(c.err, "    at "), 1);
+}
+
 TEST(a_program_that_uses_its_signal_is_left_alone)
 {
 	struct what w = { hog_main, 2, CO_MS(TIME) };

@@ -46,6 +46,7 @@
 
 #define a_load_relaxed(p)	explore__load(p)
 #define a_load_acquire(p)	explore__load(p)
+#define a_load_seqcst(p)	explore__load(p)
 #define a_store_relaxed(p, v)	explore__store(p, v)
 #define a_store_release(p, v)	explore__store(p, v)
 #define a_xchg_acquire(p, v)	explore__change(__atomic_exchange_n, p, v)

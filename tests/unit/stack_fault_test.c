@@ -414,6 +414,35 @@ TEST(a_handler_that_was_there_before_gets_what_is_not_ours)
 	ck_assert(died(r, SIGSEGV));
 }
 
+static void
+user_returns(int sig)
+{
+	(void)sig;
+	say("once\n");
+}
+
+static int
+user_once(void *arg)
+{
+	struct sigaction sa = { .sa_handler = user_returns,
+		.sa_flags = (int)SA_RESETHAND };
+
+	(void)arg;
+	sigaction(SIGSEGV, &sa, NULL);
+	sigaction(SIGBUS, &sa, NULL);
+	setup(65536);
+	null_write();
+	return 0;
+}
+
+TEST(a_handler_that_was_to_run_once_runs_once)
+{
+	struct test_child r = test_child(user_once, NULL);
+
+	ck_assert_str_eq(r.err, "once\n");
+	ck_assert_int_eq(r.signal, SIGSEGV);
+}
+
 static int caught;
 
 static void
