@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 enum { RECHECK = 500 * 1000 * 1000 };	/* ns */
+enum { CANCELLING = 1, CANCELLED = 2 };	/* rt->forced */
 
 static uint32_t own_threads;		/* [atomic] */
 static int helper_threads;		/* [atomic] */
@@ -75,14 +76,26 @@ ignored_threads(void)
 	return s ? atoi(s) : 0;
 }
 
+/* All have been cancelled, and sleep again: for a mutex, by co_cond_wait, that
+   one holds who has ended. */
+static _Noreturn void
+give_up(void)
+{
+	fputs("deadlock: all coroutines are asleep again, though all waits"
+	    " were cancelled\n", stderr);
+	co_dump(stderr);
+	abort();
+}
+
 int64_t
 deadlock_check(struct runtime *rt)
 {
+	uint32_t forced = a_load_acquire(&rt->forced);
 	uint32_t roused = a_load_acquire(&rt->roused);
 	uint32_t own;
 	int threads;
 
-	if (a_load_relaxed(&rt->over) || a_load_relaxed(&rt->forced) ||
+	if (a_load_relaxed(&rt->over) || forced == CANCELLING ||
 	    somebody_outside(rt))
 		return -1;
 	threads = os_threads();
@@ -98,11 +111,14 @@ deadlock_check(struct runtime *rt)
 	/* A thread that has ended since the look had perhaps woken somebody. */
 	if (somebody_outside(rt) || a_load_acquire(&rt->roused) != roused)
 		return -1;
-	if (a_xchg_seqcst(&rt->forced, 1))
+	if (!a_cas_seqcst(&rt->forced, forced, forced + 1))
 		return -1;
+	if (forced == CANCELLED)
+		give_up();
 	fputs("deadlock: all coroutines are asleep\n", stderr);
 	co_dump(stderr);
 	rt->deadlocked = true;
 	scope_cancel_all(&rt->root);
+	a_store_release(&rt->forced, (uint32_t)CANCELLED);
 	return 0;
 }

@@ -10,9 +10,10 @@
  *	   +------ join_deliver ------+
  *	               v
  *	             BUSY           the waiter, if any, is being claimed: its
- *	               |            frame stays until the word says DONE
+ *	               |            frame stays until the word changes
  *	               v
- *	             DONE           the task does not touch the handle any more
+ *	         DONE or TAKEN      the task does not touch the handle any more;
+ *	               |            TAKEN: it is the claimed waiter's to join
  *	               |  join_take
  *	               v
  *	            JOINED
@@ -25,7 +26,9 @@
 #include "scope.h"
 #include "select.h"
 
-enum { RUNNING = 0, DONE = 1, BUSY = 3, JOINED = 5 };
+enum { RUNNING = 0, DONE = 1, BUSY = 3, JOINED = 5, TAKEN = 7 };
+
+static uint32_t cancelling;	/* [atomic] who may look at a task's record */
 
 void
 join_begin(struct co_task *h, struct task *t)
@@ -59,7 +62,8 @@ join_deliver(struct co_task *h, int ret)
 		if (wait_claim(w->task, w->ticket))
 			joiner = w->task;
 	}
-	a_store_release(&h->co__word, (uintptr_t)DONE);	/* with join_done */
+	/* Pairs with join_done. */
+	a_store_release(&h->co__word, (uintptr_t)(joiner ? TAKEN : DONE));
 	if (joiner)
 		task_wake(joiner, index);
 }
@@ -126,9 +130,15 @@ join_dequeue(struct co_task *h, struct waiter *w)
 static int
 join_check(const struct co_task *h, const struct task *t)
 {
-	if (!h || h->co__id == 0 || a_load_relaxed(&h->co__word) == JOINED)
+	uintptr_t word;
+
+	if (!h || h->co__id == 0)
 		return -EINVAL;
-	if (h->co__task == t && h->co__id == t->id)
+	word = a_load_relaxed(&h->co__word);
+	if (word == JOINED || word == TAKEN)
+		return -EINVAL;
+	/* Of one that has ended the record may be another's, its id too. */
+	if (!(word & 1) && h->co__task == t && h->co__id == t->id)
 		return -EDEADLK;
 	return 0;
 }
@@ -167,11 +177,24 @@ co_join(struct co_task *h)
 	return join_take(h);
 }
 
+/* The record lasts as long as its runtime, and that until join_settle. */
 EXPORT void
 co_task_cancel(struct co_task *h)
 {
-	if (h && h->co__id != 0 && !(a_load_acquire(&h->co__word) & 1))
+	if (!h || h->co__id == 0)
+		return;
+	a_add_seqcst(&cancelling, 1);
+	if (!(a_load_seqcst(&h->co__word) & 1))	/* pairs with join_settle */
 		scope_cancel_task(h->co__task, h->co__id);
+	a_add_acqrel(&cancelling, -1u);
+}
+
+void
+join_settle(void)
+{
+	a_fence_seqcst();	/* who counts himself now finds DONE */
+	while (a_load_acquire(&cancelling) != 0)
+		os_give_way();
 }
 
 /* --- as a case of a select ------------------------------------------------ */

@@ -126,7 +126,9 @@ value_fits(const struct task *t, const struct launch *l,
 {
 	size_t stack = t->size_code ? stack_size_of(t) : rt->default_stack;
 
-	return l->size <= stack / 2 && l->align <= 4096;
+	/* What is aligned to more than a line may lie that much lower. */
+	return l->size + (l->align > CACHE_LINE ? l->align : 0) <= stack / 2 &&
+	    l->align <= 4096;
 }
 
 /* A small value need not have its stack at once: see task_has_value. */

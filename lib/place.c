@@ -51,19 +51,25 @@ find(const void *at, struct found *ret)
 #endif
 
 /* Where the file of `at` was loaded, less where it wanted to be. */
+#ifdef RTLD_DL_LINKMAP
 static uintptr_t
 load_address(const void *at, const Dl_info *info)
 {
-#ifdef RTLD_DL_LINKMAP
 	struct link_map *map = NULL;
 	Dl_info again;
 
 	if (dladdr1(at, &again, (void **)&map, RTLD_DL_LINKMAP) && map)
 		return (uintptr_t)map->l_addr;
-#endif
+	return (uintptr_t)info->dli_fbase;
+}
+#else
+static uintptr_t
+load_address(const void *at, const Dl_info *info)
+{
 	(void)at;
 	return (uintptr_t)info->dli_fbase;
 }
+#endif
 
 static void
 find_named(const void *at, struct found *ret)

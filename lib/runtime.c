@@ -12,6 +12,7 @@
 #include "deadlock.h"
 #include "dump.h"
 #include "fault.h"
+#include "join.h"
 #include "reactor.h"
 #include "scope.h"
 #include "signals.h"
@@ -371,6 +372,7 @@ run(struct runtime *rt, struct task *main_task)
 	join_threads(rt, rt->nworkers);
 	while (a_load_acquire(&rt->outsiders) != 0)	/* ready_elsewhere */
 		os_give_way();
+	join_settle();
 	delist(rt);
 	co__self = saved;
 	return rt->deadlocked ? -EDEADLK : rt->result;

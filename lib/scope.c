@@ -94,6 +94,7 @@ scope_add(struct co_scope *s, struct task *child)
 static cold void
 child_failed(struct co_scope *s, int ret)
 {
+	ret += ret == WAIT_UNTIL;	/* which means another thing */
 	if (s->status == 0 && !a_load_relaxed(&s->co__hit))
 		s->status = ret;
 	scope_end(s, ret, false);
@@ -305,7 +306,8 @@ co__wait_noted(struct task *t, int code)
 
 	(void)a_load_acquire(&t->ended);	/* pairs with end_task */
 	code = long_code(t, code);
-	while (s && a_load_relaxed(&s->co__ended)) {
+	/* Those that ended for this reason: another's may have come later. */
+	while (s && a_load_relaxed(&s->co__ended) == code) {
 		a_store_relaxed(&s->co__hit, 1);
 		s = s->co__shield ? NULL : s->co__outer;
 	}
@@ -322,7 +324,7 @@ co_cancelled(void)
 		return false;
 	if (t->scope && t->scope->co__armer && !a_load_relaxed(&t->ended))
 		scope_look(t, os_now());
-	return a_load_relaxed(&t->ended) != 0;
+	return a_load_acquire(&t->ended) != 0;	/* pairs with end_task */
 }
 
 /* --- what the macros call ------------------------------------------------- */

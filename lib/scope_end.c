@@ -186,10 +186,8 @@ co__flat_left_late(struct co_scope *root, struct task *child)
 void
 scope_end(struct co_scope *s, int code, bool force)
 {
-	/* WAIT_UNTIL means another thing. */
 	struct walk k = { .top = s->co__owner, .stop = s->co__outer,
-	    .own = s, .code = code == WAIT_UNTIL ? code + 1 : code,
-	    .force = force };
+	    .own = s, .code = code, .force = force };
 
 	if (!s->co__ended || force)
 		end_tree(&k);
@@ -206,10 +204,11 @@ co_cancel(struct co_scope *s)
 	owner = s->co__owner;
 	lock_take(&owner->lock, LOCK_TASK);
 	first = !s->co__ended;
-	if (first) {
+	/* An end that no wait has met yet is no status. */
+	if (first || (s->status == 0 && !a_load_relaxed(&s->co__hit)))
 		s->status = -ECANCELED;
+	if (first)
 		scope_end(s, -ECANCELED, false);
-	}
 	lock_drop(&owner->lock, LOCK_TASK);
 	if (first && s->co__flat)
 		flat_end(s, -ECANCELED, false);

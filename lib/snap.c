@@ -21,7 +21,7 @@
 enum {
 	TRIES = 8,
 	EXT_SIZE = offsetof(struct task_ext, value),
-	REACH = 1 << 20		/* bytes of a generator's stack looked at */
+	REACH = 256 * 1024	/* bytes: the stack of a generator */
 };
 
 struct raw {

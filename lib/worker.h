@@ -139,7 +139,8 @@ struct runtime {
 	uint64_t trim_faults;		/* [who tidies] trim.c */
 	bool trim_again;		/* [who tidies] trim.c */
 	bool trim_more;			/* [who tidies; read by anybody] */
-	uint32_t forced;		/* [atomic] deadlock: shields are off */
+	uint32_t forced;		/* [atomic] deadlock.c; not 0: no
+					   shield holds */
 	uint32_t max_searching;		/* [const] */
 	co_time spin_time;		/* [const] of a search before sleep */
 	size_t default_stack;		/* [const] */

@@ -89,15 +89,18 @@ bool co_cancelled(void);
 
 /* co_timeout(duration) { }: waits inside give -ETIMEDOUT once it has passed. */
 #define co_timeout(duration) \
-	CO__BLOCK_FOR(CO__UNIQUE(co__block_at), \
-	    co__timeout_begin, (duration))
+	CO__TIMEOUT_FOR(CO__UNIQUE(co__block_at), (duration))
 /* co_shield() { }: waits inside are not ended by what happens outside. */
-#define co_shield() \
-	CO__BLOCK_FOR(CO__UNIQUE(co__block_at), co__shield_begin, 0)
-#define CO__BLOCK_FOR(at, begin, x)	CO__BLOCK_FOR2(at, begin, x)
-#define CO__BLOCK_FOR2(at, begin, x) \
+#define co_shield()	CO__SHIELD_FOR(CO__UNIQUE(co__block_at))
+/* The duration is kept in the scope: a condition is looked at twice. */
+#define CO__TIMEOUT_FOR(at, x) \
+	CO__BLOCK_FOR(at, x, co__timeout_begin(&at, at.co__deadline))
+#define CO__SHIELD_FOR(at) \
+	CO__BLOCK_FOR(at, 0, co__shield_begin(&at, 0))
+#define CO__BLOCK_FOR(at, x, condition) \
 	for (struct co_scope at __attribute__((cleanup(co__block_cleanup))) \
-	    = { .co__open = 0 }; begin(&at, x); (void)co__scope_end(&at))
+	    = { .co__open = 0, .co__deadline = x }; condition; \
+	    (void)co__scope_end(&at))
 
 #define CO__FIRST(a, ...)	a
 #define CO__REST(a, ...)	__VA_ARGS__

@@ -273,6 +273,58 @@ pinned_ones(void *arg)
 	return s.status;
 }
 
+static struct co_cond cond;
+
+static int
+wait_with_lock(void *arg)
+{
+	(void)arg;
+	if (co_mutex_lock(&fork_a) < 0)
+		return 0;
+	(void)!co_cond_wait(&cond, &fork_a);
+	co_mutex_unlock(&fork_a);
+	return 0;
+}
+
+static int
+lock_and_end(void *arg)
+{
+	(void)arg;
+	return co_mutex_lock(&fork_a);
+}
+
+static int
+lost_lock(void *arg)
+{
+	struct co_scope s;
+
+	(void)arg;
+	fork_a = (struct co_mutex)CO_MUTEX_INIT;
+	cond = (struct co_cond)CO_COND_INIT;
+	co_scope(s) {
+		co_spawn(wait_with_lock, NULL);
+		co_sleep(CO_MS(2));
+		co_spawn(lock_and_end, NULL);
+	}
+	return s.status;
+}
+
+/* Who waits for a condition gets its mutex back, also when it is cancelled:
+   here never. */
+TEST(what_cancelling_does_not_end_is_said_and_not_hung_upon)
+{
+	FOR_WORKERS(w) {
+		struct what what = { lost_lock, w };
+		struct test_child c = test_child(run_it, &what);
+
+		test_has(c.err, LINE);
+		test_has(c.err, "asleep again");
+		test_has(c.err, "waiting for mutex");
+		ck_assert(c.signal == SIGABRT ||
+		    (test_slow() > 1 && c.code > 0));
+	}
+}
+
 TEST(pinned_ones_sleep_for_ever_as_well)
 {
 	deadlocks(pinned_ones, WORDS("coroutine 1:", "spawned by 1", "select"));

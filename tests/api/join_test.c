@@ -206,6 +206,100 @@ two_joiners(void *arg)
 	return 0;
 }
 
+/* The first has been woken, and has not run: the task is his to join. */
+static int
+late_joiner(void *arg)
+{
+	struct co_spawn_options low = { .priority = CO_LOW };
+	struct co_scope s;
+
+	(void)arg;
+	release_it = (struct co_event)CO_EVENT_INIT;
+	test_result(co_fork(&shared_task, wait_release, NULL), 0);
+	co_scope(s, .policy = CO_SUPERVISE) {
+		test_result(co_spawn_with(&low, join_shared, NULL), 0);
+		test_result(co_sleep(CO_MS(2)), 0);
+		co_event_set(&release_it);
+		co_yield();
+		test_result(co_join(&shared_task), -EINVAL);
+	}
+	ck_assert_int_eq(s.failures, 0);
+	return 0;
+}
+
+TEST(who_comes_between_the_end_and_the_joiner_is_refused)
+{
+	test_result(test_run(1, late_joiner, NULL), 0);
+}
+
+/* --- a handle that outlives its runtime ----------------------------------- */
+
+static int
+join_old(void *arg)
+{
+	return co_join(arg);
+}
+
+static int
+give_31(void *arg)
+{
+	(void)arg;
+	return 31;
+}
+
+static int
+leave_it(void *arg)
+{
+	return co_fork(arg, give_31, NULL);
+}
+
+static int
+join_it_later(void *arg)
+{
+	struct co_task t;
+
+	test_result(co_fork(&t, join_old, arg), 0);
+	return co_join(&t);
+}
+
+/* Records and ids come again: it is not itself that it joins. */
+TEST(a_task_of_a_runtime_that_has_ended_is_joined)
+{
+	FOR_WORKERS(w) {
+		test_result(test_run(w, leave_it, &shared_task), 0);
+		test_result(test_run(w, join_it_later, &shared_task), 31);
+	}
+}
+
+static uint32_t enough;
+
+static void *
+cancel_and_cancel(void *arg)
+{
+	while (!__atomic_load_n(&enough, __ATOMIC_RELAXED))
+		co_task_cancel(arg);
+	return NULL;
+}
+
+/* The handle's words are written while it is looked at, which is the caller's
+   to order: here nobody does, so TSan is not asked. */
+TEST(a_thread_that_cancels_meets_the_end_of_the_runtime)
+{
+	pthread_t thread;
+	int i;
+
+	if (TEST_TSAN)
+		test_skip("the handle is forked anew unordered");
+	test_result(test_run(1, leave_it, &shared_task), 0);
+	enough = 0;
+	ck_assert_int_eq(pthread_create(&thread, NULL, cancel_and_cancel,
+	    &shared_task), 0);
+	for (i = 0; i < 200; i++)
+		test_run(1, leave_it, &shared_task);
+	__atomic_store_n(&enough, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+}
+
 TEST(of_two_joiners_one_is_refused)
 {
 	FOR_WORKERS(w)

@@ -338,7 +338,8 @@ CORO_TEST(the_first_reason_stays)
 	return 0;
 }
 
-/* Every negative int is a failure, and waits give that same code. */
+/* Every negative int is a failure, and waits give that same code; INT_MIN, which
+   means another thing inside, is as INT_MIN + 1. */
 CORO_TEST(a_failure_may_be_any_negative_number)
 {
 	static const int codes[] = { -1, -4095, -32767, -32768, -32769,
@@ -352,7 +353,8 @@ CORO_TEST(a_failure_may_be_any_negative_number)
 		done = 0;
 		co_scope(s) {
 			test_result(co_spawn(sleep_on_well, NULL), 0);
-			test_result(co_spawn(give, ptr(code)), 0);
+			test_result(co_spawn(give, ptr(code == INT_MIN + 1 &&
+			    i % 4 < 2 ? INT_MIN : code)), 0);
 			test_result(i % 2 ? co_sleep(CO_FOREVER) :
 			    co_select(co_on_signal(SIGUSR1)), code);
 			co_scope(in) {
@@ -431,6 +433,60 @@ CORO_TEST(what_an_outer_scope_ended_is_the_status_of_the_inner)
 		test_result(b.status, 0);
 	}
 	test_result(a.status, -ECANCELED);
+	return 0;
+}
+
+/* What nobody has met is no reason yet: the first to be met is co_cancel. */
+CORO_TEST(who_cancels_what_had_ended_unnoticed_has_the_status)
+{
+	struct co_scope s;
+
+	co_timeout(0)
+		co_scope(s)
+			if (co_spawn(give, NULL) < 0)
+				co_cancel(&s);
+	test_result(s.status, -ECANCELED);
+	co_scope(s, .timeout = -1)
+		co_cancel(&s);
+	test_result(s.status, -ECANCELED);
+	co_scope(s, .timeout = -1) {
+		test_result(co_sleep(1), -ETIMEDOUT);
+		co_cancel(&s);
+	}
+	test_result(s.status, -ETIMEDOUT);
+	return 0;
+}
+
+/* The wait was ended by the inner scope; the outer one's deadline, which came
+   later, has ended none. */
+CORO_TEST(a_wait_that_the_inner_scope_ended_says_nothing_of_the_outer)
+{
+	struct co_scope a, b;
+
+	co_scope(a, .timeout = CO_MS(3)) {
+		test_result(co_sleep(CO_US(50)), 0);
+		co_scope(b) {
+			co_cancel(&b);
+			while (co_now() < a.co__deadline + CO_MS(3))
+				co_yield();
+			test_result(co_sleep(1), -ECANCELED);
+		}
+		test_result(b.status, -ECANCELED);
+	}
+	test_result(a.status, 0);
+	return 0;
+}
+
+CORO_TEST(a_durations_expression_is_looked_at_once)
+{
+	int n = 0;
+
+	co_timeout(CO_SEC(100 + n++))
+		test_result(co_sleep(1), 0);
+	ck_assert_int_eq(n, 1);
+	co_timeout(CO_SEC(100 + n++))
+		continue;
+	ck_assert_int_eq(n, 2);
 	return 0;
 }
 

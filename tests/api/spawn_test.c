@@ -545,6 +545,77 @@ TEST(co_go_copies_its_value_to_the_new_stack)
 	}
 }
 
+struct page {
+	_Alignas(4096) char c[4096];
+};
+
+struct two_pages {
+	_Alignas(4096) char c[8192];
+};
+
+static int
+take_page(struct page *v)
+{
+	/* There is no room for more than this. */
+	if ((uintptr_t)v % 4096 != 0 || v->c[4095] != 'p')
+		abort();
+	return count(NULL);
+}
+
+static int
+take_two_pages(struct two_pages *v)
+{
+	(void)v;
+	return count(NULL);
+}
+
+static struct page page;
+static struct two_pages two_pages;
+
+/* What is aligned by pages may cost one more. */
+static int
+go_with_pages(void *arg)
+{
+	struct co_scope s;
+	int i;
+
+	(void)arg;
+	page.c[4095] = 'p';
+	co_scope(s) {
+		for (i = 0; i < 64; i++) {	/* stacks of all colours */
+			test_result(co_go(take_page, page), 0);
+			test_result(co_go(take_two_pages, two_pages),
+			    -EMSGSIZE);
+		}
+	}
+	ck_assert_int_eq(counted(), 64);
+	return 0;
+}
+
+/* co_go makes its copy here, too. */
+static int
+go_from_a_larger_stack(void *arg)
+{
+	struct co_spawn_options o = { .stack_size = 1 << 18 };
+	struct co_scope s;
+
+	co_scope(s)
+		test_result(co_spawn_with(&o, go_with_pages, arg), 0);
+	return s.status;
+}
+
+TEST(a_value_aligned_by_pages_fits_or_is_refused)
+{
+	if (test_slow() > 1)
+		test_skip("the smallest stacks are too small for sanitizers");
+	FOR_WORKERS(w) {
+		struct co_options o = { .workers = w, .stack_size = 16384 };
+
+		ran = 0;
+		test_result(co_run(&o, go_from_a_larger_stack, NULL), 0);
+	}
+}
+
 /* --- stack sizes ----------------------------------------------------------- */
 
 static int

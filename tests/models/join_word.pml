@@ -11,12 +11,14 @@
  * BUG_NO_DEQUEUE	frame_is_alive: a cancelled joiner leaves its waiter
  * BUG_NO_BUSY_WAIT	frame_is_alive: it does not wait while the word says BUSY
  * BUG_WAKE_FIRST	handle_is_alive: the joiner is woken before DONE is said
+ * BUG_NOT_TAKEN	one_joins: DONE is said also where a joiner was claimed
  */
 #define RUNNING	0
 #define DONE	1
 #define BUSY	2
 #define JOINED	3
-#define WAITER	4		/* 4: of the first wait; 5: of the second */
+#define TAKEN	4
+#define WAITER	5		/* 5: of the first wait; 6: of the second */
 
 byte word = RUNNING;
 byte park;			/* of the joiner: odd, it waits */
@@ -24,6 +26,7 @@ byte code;			/* 1: cancelled; 2: joined */
 bool woken, frame[2], handle = true, result, joined;
 
 bool frame_is_alive = true, handle_is_alive = true, joined_in_the_end = true;
+bool one_joins = true;
 
 inline claim(ticket, won)
 {
@@ -68,7 +71,11 @@ active proctype task()			/* join_deliver */
 	fi;
 #endif
 #ifndef BUG_NO_BUSY
+#ifdef BUG_NOT_TAKEN
 	atomic { on_handle(); word = DONE };
+#else
+	atomic { on_handle(); word = (won -> TAKEN : DONE) };
+#endif
 #endif
 #ifndef BUG_WAKE_FIRST
 	if
@@ -155,6 +162,18 @@ take:	word = JOINED;
 refused:
 	skip
 }
+
+/* Another one comes when the joiner has been woken, and has not run. */
+#ifndef BUG_NO_BUSY
+active proctype latecomer()
+{
+end:	atomic {
+		code == 2 && !joined;
+		one_joins = (word != DONE);
+		assert(one_joins)
+	}
+}
+#endif
 
 active proctype monitor()
 {
