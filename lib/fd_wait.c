@@ -346,7 +346,8 @@ fd_wait_both(struct fd *f, struct task *t, unsigned events, bool sure,
 		leave_queue(other, &also, FD_PAUSE);
 		code = code < 0 ? code : also.status;
 	}
-	if (code < 0 || events == WATCH_BOTH) {
+	/* Whoever has woken us was on one queue. */
+	if (code < 0 || other || events == WATCH_BOTH) {
 		fd_take(f);
 		if (events & WATCH_READ)
 			waitq_remove(&f->q[FD_READ], &w[FD_READ]);
