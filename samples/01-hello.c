@@ -21,18 +21,21 @@ body(void *arg)
 {
 	struct co_task task[3];
 	int n[3] = { 2, 3, 4 }, i, result;
+	struct co_scope s;
 
 	(void)arg;
-	for (i = 0; i < 3; i++) {
-		result = co_fork(&task[i], square, &n[i]);
-		if (result < 0)
-			return result;
-	}
-	for (i = 0; i < 3; i++) {
-		result = co_join(&task[i]);
-		if (result < 0)
-			return result;
-		printf("%d squared is %d\n", n[i], result);
+	co_scope(s) {		/* is left, by return too, when all have ended */
+		for (i = 0; i < 3; i++) {
+			result = co_fork(&task[i], square, &n[i]);
+			if (result < 0)
+				return result;
+		}
+		for (i = 0; i < 3; i++) {
+			result = co_join(&task[i]);
+			if (result < 0)
+				return result;
+			printf("%d squared is %d\n", n[i], result);
+		}
 	}
 	return 0;
 }

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * 14-lines.c - a conversation line by line, over a buffered stream.
- *
- * A longer line than the buffer is -EMSGSIZE.  A flush sends what was written.
- */
+/* 14-lines.c - a conversation line by line, over a buffered stream. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <weft.h>
 
@@ -13,14 +10,14 @@ static int
 count(int *fd)
 {
 	struct co_stream *s = co_stream_new(*fd);
-	char line[16];
+	char in[16];
 	ssize_t n = 0;
 
-	while (s && (n = co_stream_read_line(s, line, sizeof line)) > 0)
-		if ((n = co_stream_printf(s, "%zd letters\n", n - 1)) < 0 ||
-		    (n = co_stream_flush(s)) < 0)
-			break;
-	if (n == -EMSGSIZE)
+	while (s && (n = co_stream_read_line(s, in, sizeof in)) > 0 &&
+	    (n = co_stream_printf(s, "%zu letters\n", strcspn(in, "\n"))) > 0 &&
+	    (n = co_stream_flush(s)) == 0)
+		continue;
+	if (n == -EMSGSIZE)	/* a line that does not fit */
 		co_stream_printf(s, "too long\n");
 	return s ? co_stream_close(s) : co_close(*fd);
 }
@@ -44,7 +41,9 @@ body(void *pair)
 	struct co_stream *s = co_stream_new(((int *)pair)[0]);
 	int code = s ? co_go(count, ((int *)pair)[1]) : -ENOMEM;
 
-	if (code == 0 && (code = ask(s, "warp")) == 0)
+	if (code < 0)
+		co_close(((int *)pair)[1]);
+	else if ((code = ask(s, "warp")) == 0)
 		code = ask(s, "the warp and the weft");
 	return co_stream_close(s) < 0 ? -EIO : code;
 }

@@ -33,12 +33,12 @@ request(co_time patience)
 	struct co_scope s;
 	int i;
 
-	co_scope(s, .timeout = patience) {
+	co_scope(s, .timeout = patience)
 		for (i = 0; i < 2; i++)
 			if (co_spawn(fetch, &part[i]) < 0)
 				co_cancel(&s);
-	}
-	printf("the request is %s\n", s.status == -ETIMEDOUT ? "late" : "done");
+	printf("the request is %s\n", s.status == 0 ? "done" :
+	    s.status == -ETIMEDOUT ? "late" : "given up");
 	for (i = 0; i < 2; i++)
 		printf("\t%s: %s\n", part[i].name,
 		    part[i].code == 0 ? "there" : "none");

@@ -149,9 +149,14 @@ static void
 enter(struct client *c)
 {
 	static unsigned guests;		/* [everybody] */
+	const struct client *o;
 
 	co_locked(&everybody) {
-		sprintf(c->name, "guest%u", ++guests);
+		do {
+			sprintf(c->name, "guest%u", ++guests);
+			for (o = clients; o && strcmp(o->name, c->name) != 0; )
+				o = o->next;
+		} while (o);
 		c->next = clients;
 		clients = c;
 	}
@@ -224,6 +229,10 @@ body(void *address)
 		while (code == 0 && (peer = co_accept(fd, NULL, NULL)) >= 0)
 			if (co_go(session, peer) < 0)
 				co_close(peer);
+		if (code == 0 && peer != -EBADF) {	/* not by until_told */
+			code = peer;
+			co_cancel(&s);
+		}
 	}
 	co_bcast_unref(room);
 	return code;

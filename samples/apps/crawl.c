@@ -66,6 +66,7 @@ put(const char *path, int depth, int moves, struct page **ret)
 	size_t n = strlen(path) + 1;
 	struct page *p = calloc(1, sizeof *p + n), **found = NULL;
 	bool is_new = false;
+	int code;
 
 	if (!p)
 		return -ENOMEM;
@@ -88,7 +89,10 @@ put(const char *path, int depth, int moves, struct page **ret)
 		free(p);
 		return 0;
 	}
-	return chan_send(todo, p);	/* unbounded: it does not wait */
+	code = chan_send(todo, p);	/* unbounded: it does not wait */
+	if (code < 0)
+		finish_one();
+	return code;
 }
 
 /* --- a page --------------------------------------------------------------- */
@@ -285,8 +289,10 @@ body(void *arg)
 	start = co_now();
 	todo = chan_new(struct page *, CHAN_UNBOUNDED);
 	code = todo ? put(site.path, 0, 0, &p) : -ENOMEM;
-	if (code < 0)
+	if (code < 0) {
+		chan_unref(todo);
 		return code;
+	}
 	co_scope(s, .deadline = start + opt.deadline) {
 		for (i = 0; i < opt.jobs && code >= 0; i++)
 			code = co_spawn(worker, NULL);

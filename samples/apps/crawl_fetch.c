@@ -102,7 +102,9 @@ on_body(http_parser *p, const char *at, size_t n)
 static int
 on_whole(http_parser *p)
 {
-	((struct reply *)p->data)->whole = true;
+	struct reply *r = p->data;
+
+	r->whole = p->status_code / 100 != 1;	/* else another head follows */
 	return 0;
 }
 

@@ -115,14 +115,14 @@ announce(int fd)
 static int
 serve(int fd)
 {
-	int i, peer, code = 0;
+	int i, peer = 0, code = 0;
 
 	for (i = 0; i < opt.devices && code >= 0; i++)
 		code = co_go(simulate, (struct device){ address, i });
 	while (code >= 0 && (peer = co_accept(fd, NULL, NULL)) >= 0)
 		if (co_go(device, peer) < 0)
 			co_close(peer);
-	return code;
+	return code < 0 ? code : peer == -ECANCELED ? 0 : peer;
 }
 
 static int
@@ -188,7 +188,7 @@ run(int fd)
 		return code;
 	code = take_readings(fd);
 	published = join_publisher(&publishing);
-	while (chan_recv(broker.outbox, &left) == 0)
+	while (chan_try_recv(broker.outbox, &left) == 0)
 		averager.dropped++;
 	printf("gateway: %ld readings, %ld malformed, %ld refused, "
 	    "%ld published, %ld dropped\n", averager.taken, (long)malformed,

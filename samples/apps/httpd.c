@@ -81,15 +81,18 @@ accept_all(struct server *s, int listener, struct co_scope *conns)
 			code = accept_one(s, listener, conns);
 		co_cancel(&accepting);
 	}
-	/* Whoever has been let in by the kernel was let in by us. */
-	while (code == -ECANCELED && co_sem_try_wait(&s->places) == 0) {
-		if (co_select(co_on_readable(listener), co_otherwise) == 0) {
-			if (accept_one(s, listener, conns) == 0)
-				continue;
-		} else {
-			co_sem_post(&s->places);
+	/* Whoever has been let in by the kernel was let in by us, if there is
+	   a descriptor for him. */
+	co_timeout(CO_SEC(1)) {
+		while (code == -ECANCELED && co_sem_try_wait(&s->places) == 0) {
+			if (co_select(co_on_readable(listener),
+			    co_otherwise) != 0) {
+				co_sem_post(&s->places);
+				break;
+			}
+			if (accept_one(s, listener, conns) != 0)
+				break;
 		}
-		break;
 	}
 	return code == -ECANCELED ? 0 : code;
 }
@@ -210,10 +213,12 @@ body(void *arg)
 		code = serve_with_log(s, fd);
 	else
 		code = fd;
-	if (s->log.stream && co_stream_fd(s->log.stream) != 1)
-		co_stream_close(s->log.stream);
-	else
-		co_stream_free(s->log.stream);
+	co_timeout(CO_SEC(1)) {		/* log_flush has said what is wrong */
+		if (s->log.stream && co_stream_fd(s->log.stream) != 1)
+			co_stream_close(s->log.stream);
+		else
+			co_stream_free(s->log.stream);
+	}
 	co_close(s->root);
 	return code < 0;
 }

@@ -214,10 +214,9 @@ split_url(struct request *r)
 	    u.field_set & 1 << UF_FRAGMENT || !(u.field_set & 1 << UF_PATH))
 		return;
 	path = r->url + u.field_data[UF_PATH].off;
-	if (u.field_set & 1 << UF_QUERY) {
+	path[u.field_data[UF_PATH].len] = '\0';	/* was a question mark */
+	if (u.field_set & 1 << UF_QUERY)
 		r->query = r->url + u.field_data[UF_QUERY].off;
-		r->query[-1] = '\0';	/* was the question mark */
-	}
 	r->path = path;
 }
 

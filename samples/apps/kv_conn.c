@@ -53,7 +53,7 @@ make_room(struct kv_client *c)
 			return 0;
 	}
 	if (c->in_room >= kv_config.max_request)
-		return -EMSGSIZE;
+		return c->in_n < c->in_room ? 0 : -EMSGSIZE;
 	room = c->in_room ? 2 * c->in_room : IN_ROOM;
 	p = realloc(c->in, room);
 	if (!p)

@@ -21,6 +21,8 @@
 
 enum {
 	BUCKETS = 1024,		/* a guess: topics are few */
+	TOPICS = 1024,		/* of a client, and of a call: they are looked
+				   through one by one, and all wait for it */
 	OVERHEAD = 64		/* of a message in an outbox, a guess */
 };
 
@@ -245,6 +247,15 @@ answer(struct kv_client *c, const char *what, const struct kv_arg *name)
 	kv_out_integer(&c->out, (long long)c->n_topics);
 }
 
+static bool
+are_too_many(struct kv_client *c, size_t n)
+{
+	if (n <= TOPICS)
+		return false;
+	kv_out_error(&c->out, "ERR too many topics");
+	return true;
+}
+
 static void
 subscribe(struct kv_client *c, const struct kv_arg *name)
 {
@@ -252,6 +263,8 @@ subscribe(struct kv_client *c, const struct kv_arg *name)
 	size_t i;
 
 	if (!is_in(c, name, &i)) {
+		if (are_too_many(c, c->n_topics + 1))
+			return;
 		t = topic_get(name);
 		if (!t || !join(c, t)) {
 			if (t)
@@ -268,6 +281,8 @@ kv_subscribe(struct kv_client *c, const struct kv_call *call)
 {
 	size_t i;
 
+	if (are_too_many(c, call->n - 1))
+		return;
 	if (!c->outbox)
 		c->outbox = chan_new(struct kv_message *, CHAN_UNBOUNDED);
 	if (!c->outbox) {
@@ -296,6 +311,8 @@ kv_unsubscribe(struct kv_client *c, const struct kv_call *call)
 {
 	size_t i, k;
 
+	if (are_too_many(c, call->n - 1))
+		return;
 	for (i = 1; i < call->n; i++) {
 		if (is_in(c, &call->args[i], &k))
 			leave(c, k);

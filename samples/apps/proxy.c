@@ -132,7 +132,8 @@ drain(void)
 
 	co_scope(s, .timeout = opt.drain ? opt.drain : -1) {
 		co_spawn(until_told, &s);	/* who tells twice is in a hurry */
-		while (gone < opt.max && co_sem_wait(&room) == 0)
+		while (gone < opt.max && (co_sem_try_wait(&room) == 0 ||
+		    co_sem_wait(&room) == 0))
 			gone++;
 		co_cancel(&s);
 	}

@@ -147,5 +147,7 @@ relay(int a, int b, co_time idle, enum relay_move move)
 		if (code < 0)
 			co_cancel(&s);
 	}
-	return s.status < 0 && s.status != -ECANCELED ? s.status : code;
+	/* -ECANCELED after our own failure says nothing new. */
+	return s.status < 0 && (code == 0 || s.status != -ECANCELED) ?
+	    s.status : code;
 }

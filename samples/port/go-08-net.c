@@ -2,6 +2,7 @@
 /*
  * go-08-net.c - listening, accepting, dialling.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <weft.h>
 
@@ -40,10 +41,10 @@ ask(const char *address)
 	n = co_write_full(conn, "ping", 4);
 	if (n >= 0)
 		n = co_read_full(conn, buf, 4);
-	if (n >= 0)
+	if (n == 4)
 		printf("%s\n", buf);
 	co_close(conn);
-	return n < 0 ? (int)n : 0;
+	return n == 4 ? 0 : n < 0 ? (int)n : -EPIPE;	/* it broke off */
 }
 
 static int

@@ -87,9 +87,14 @@ chat(int listener, co_bcast(struct text) room)
 
 	co_scope(guests) {
 		while (fd >= 0 && co_select(co_on_readable(listener),
-		    co_on_signal(SIGTERM)) == 0)
-			if ((fd = co_accept(listener, NULL, NULL)) >= 0)
+		    co_on_signal(SIGTERM)) == 0) {
+			co_timeout(CO_SEC(1))	/* where descriptors are out */
+				fd = co_accept(listener, NULL, NULL);
+			if (fd >= 0)
 				welcome(fd, room);
+			else if (fd == -ETIMEDOUT)
+				fd = 0;
+		}
 		co_bcast_send(room, end);
 		co_bcast_close(room);	/* who has heard it all is done */
 		co_timeout(CO_SEC(5))
@@ -138,8 +143,11 @@ body(void *arg)
 
 	if (listener >= 0 && !arg)
 		code = co_address(listener, address, sizeof address);
-	if (code >= 0 && !arg)
+	if (code >= 0 && !arg) {
+		/* The first use catches it: the visitor sends one. */
+		co_select(co_on_signal(SIGTERM), co_otherwise);
 		code = co_fork(&visitor, visit, address);
+	}
 	if (code >= 0) {
 		code = chat(listener, room);
 		seen = arg ? 0 : co_join(&visitor);

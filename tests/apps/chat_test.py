@@ -220,7 +220,8 @@ def the_end(workers):
 
 def bad_use():
     wrong = []
-    for words in ([], ["tcp"], ["tcp:127.0.0.1:0", "x"], ["a", "1", "2"]):
+    for words in ([], ["tcp"], ["tcp:127.0.0.1:0", "x"], ["a", "1", "2"],
+                  ["udp:127.0.0.1:0"]):
         p = subprocess.run(wrapper + ["./" + PROGRAM, *words], timeout=LIMIT,
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if p.returncode == 0 or not p.stderr:

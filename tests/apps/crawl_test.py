@@ -78,6 +78,10 @@ class Site(http.server.BaseHTTPRequestHandler):
         elif self.path == "/short":
             self.give(200, b"x" * 1000, Content_Length="2000")
             self.close_connection = True
+        elif self.path == "/hints":
+            self.wfile.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+            time.sleep(0.05)
+            self.give(200, b'<a href="/from-hints">')
         elif self.path == "/huge":
             self.give(200, b"", Content_Length=str(HUGE))
             for _ in range(HUGE >> 20):
@@ -305,6 +309,13 @@ def truncated(base):
     return ["status %d, %r, %r" % (status, said, Site.asked)]
 
 
+def hints(base):
+    Site.asked = {}
+    status, said, last, err = crawl(base + "/hints")
+    return [] if said == {"/hints": "200", "/from-hints": "404"} else \
+        ["status %d, %r" % (status, said)]
+
+
 def long_redirect(base):
     """One that was cut off at 1023 bytes once, and one that is too long."""
     Site.asked = {}
@@ -446,6 +457,7 @@ else:
           failures(base, garbage()))
     check("a body that ends too early is an error, and asked for again",
           truncated(base))
+    check("an interim answer is not the answer", hints(base))
     check("a redirect is followed as it is, or told", long_redirect(base))
     check("redirects end, and stay on the site", redirects(base))
     check("the pauses between tries grow, and differ", pauses(base))

@@ -389,6 +389,12 @@ def usage():
                            capture_output=True, text=True)
         if p.returncode != 2 or not p.stderr:
             wrong.append("%s: status %d" % (options, p.returncode))
+    p = subprocess.run(wrapper + ["./" + PROGRAM, "--listen",
+                                  "udp:127.0.0.1:0", "--broker", "127.0.0.1:1",
+                                  "--drain", "0.2"],
+                       capture_output=True, text=True)
+    if p.returncode != 1 or "not supported" not in p.stderr:
+        wrong.append("UDP: status %d, %s" % (p.returncode, p.stderr))
     return wrong
 
 

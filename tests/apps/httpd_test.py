@@ -3,6 +3,7 @@
 """httpd_test.py - samples/apps/httpd, asked by curl, wrk and bare sockets."""
 import atexit
 import email.utils
+import fcntl
 import json
 import os
 import re
@@ -232,6 +233,8 @@ def files():
         headers["Date"] = again[1]["Date"]
         wrong += same(again, (200, headers, b""), "HEAD " + path)
     wrong += same(c.get("/")[2], FILES["index.html"], "/")
+    wrong += same(c.get("/?")[2], FILES["index.html"], "/?")
+    wrong += same(c.get("/a.txt?")[2], FILES["a.txt"], "no query")
     wrong += same(c.get("http://x/a.txt?a=b")[2], FILES["a.txt"], "absolute")
     if links:
         wrong += same(c.get("/inside")[2], FILES["a.txt"], "a link inside")
@@ -828,6 +831,28 @@ def drain_deadline():
 
 
 check("the drain deadline ends what will not end", drain_deadline())
+
+
+def stuck_log():
+    """Nobody reads the log: a line is lost then, and the end comes still."""
+    fifo = top + "/log.fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    server = Server("--log", fifo)
+    c = Client(server)
+    took = 0
+    while took < 0.9:
+        begin = time.monotonic()
+        c.get("/a.txt")
+        took = time.monotonic() - begin
+    said = server.end()
+    os.close(reader)
+    return [] if said[:1] == ["exit status 0"] and \
+        "access log: Connection timed out" in said[-1] else said
+
+
+check("a log that nobody reads does not hold up the end", stuck_log())
 
 
 def says(code, text, *args):

@@ -538,6 +538,14 @@ def slow_subscriber(workers):
 
 # --- limits and the end ------------------------------------------------------
 
+def until_in(c, what):
+    while what not in c.got:
+        if not c.more():
+            return ["it ended before %r" % what]
+    c.got = c.got[c.got.index(what) + len(what):]
+    return []
+
+
 def limits(workers):
     kv = Kv("--workers", workers, "--max-clients", "3", "--max-bulk", "1k",
             "--max-request", "64k", "--max-output", "100k")
@@ -558,6 +566,16 @@ def limits(workers):
     wrong += equal("append", b.ask("append", "k", "v"), b"-ERR string exceeds "
                    b"maximum allowed size (proto-max-bulk-len)")
     # The server may be done with the request before we have sent all of it.
+    for n in 0, 512:
+        b.send("subscribe", *["t%d" % i for i in range(n, n + 512)])
+        wrong += until_in(b, b"\r\n:%d\r\n" % (n + 512))
+    b.got = b""
+    b.send("subscribe", "one-more")
+    wrong += until_in(b, b"-ERR too many topics\r\n")
+    b.send("unsubscribe", *["t0"] * 1025)
+    wrong += until_in(b, b"-ERR too many topics\r\n")
+    b.send("unsubscribe")
+    wrong += until_in(b, b"\r\n:0\r\n")
     try:
         c.send("mset", *["v" * 1000] * 200)
     except (BrokenPipeError, ConnectionResetError):

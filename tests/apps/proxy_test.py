@@ -226,6 +226,12 @@ def test(workers):
         wrong += ["nobody was cut off"] + server.out
     busy.close()
     check(name + "who does not end is cut off", wrong)
+    server = Server(PROGRAM, "--listen", "tcp:127.0.0.1:0", "--drain", "0",
+                    workers=workers)
+    wrong = server.stop()
+    if not any(" 0 cut off" in line for line in server.out):
+        wrong += server.out
+    check(name + "where there is nobody, nobody is cut off", wrong)
 
     server = Server(PROGRAM, "--listen", "tcp:127.0.0.1:0", "--connect", "0.3",
                     "--idle", "0.5", workers=workers)
