@@ -149,7 +149,7 @@ play(int thieves, uint64_t n)
 	    (unsigned long long)taken, (unsigned long long)stolen);
 }
 
-TEST(each_task_is_taken_by_the_owner_or_by_one_thief)
+TEST(each_task_is_taken_by_the_owner_or_by_one_thief, .seconds = 300)
 {
 	uint64_t n = test_count(3000000, 1000000000);
 
@@ -162,7 +162,7 @@ TEST(each_task_is_taken_by_the_owner_or_by_one_thief)
 }
 
 /* Two plain fences in place of membarrier(2). */
-TEST(it_holds_without_membarrier)
+TEST(it_holds_without_membarrier, .seconds = 300)
 {
 	setenv("WEFT_NO_MEMBARRIER", "1", 1);
 	os_init();
