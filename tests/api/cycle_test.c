@@ -46,6 +46,11 @@ wait_for_cycle(void)
 	fclose(to);
 	test_has(dump, text);
 	free(dump);
+	to = open_memstream(&dump, &size);
+	ck_assert_int_eq(co_dump_json(to), 0);
+	fclose(to);
+	test_has(dump, "\"cycles\": [\n  [ { \"id\": ");
+	free(dump);
 	return text;
 }
 
