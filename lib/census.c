@@ -135,7 +135,6 @@ static void
 look_at_runtimes(struct runtime *first, void *arg)
 {
 	struct runtime *rt;
-
 	bool *found = arg;
 
 	for (rt = first; rt; rt = rt->next) {

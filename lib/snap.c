@@ -148,8 +148,10 @@ snap_take(struct snap *ret, struct runtime *rt, struct task *t)
 bool
 snap_holds(const struct snap *s)
 {
-	uint64_t park = a_load_acquire(&s->task->park);
+	uint64_t park;
 
+	a_fence_seqcst();	/* what was read comes before */
+	park = a_load_acquire(&s->task->park);
 	return park == s->park && a_load_acquire(&s->task->id) == s->id;
 }
 
@@ -165,7 +167,6 @@ snap_backtrace(const struct snap *s, struct backtrace *ret)
 		backtrace_parked(ret, s->sp, s->lo, s->hi);
 	else	/* in a generator's function: its first frame is the last */
 		backtrace_parked(ret, s->sp, sp, sp + REACH);
-	a_fence_seqcst();	/* the frames were read before */
 	if (!snap_holds(s) || a_load_relaxed(&s->task->on_cpu) == 1)
 		ret->n = 0;
 }

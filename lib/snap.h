@@ -37,7 +37,8 @@ struct snap {
 /* False: there is nobody in that record. */
 bool snap_take(struct snap *ret, struct runtime *rt, struct task *t);
 
-/* Does it still wait in the wait that was seen? */
+/* Does it still wait in the wait that was seen?  Then what the caller has read
+   since is of that wait. */
 bool snap_holds(const struct snap *s);
 
 /* Its frames; none for one that runs, has not begun, or has gone on since. */

@@ -180,7 +180,6 @@ is_confirmed(const struct wait_node *first)
 			return false;
 		n = n->next;
 	} while (n != first);
-	a_fence_seqcst();	/* the edges were read before */
 	do {
 		if (!snap_holds(&n->at))
 			return false;

@@ -169,7 +169,6 @@ wait_snap(struct snap *ret, struct wait_facts *ret_facts, struct runtime *rt,
 			return true;
 		wait_facts(ret_facts, ret->why,
 		    ret->why == WAIT_SELECT ? NULL : ret->obj);
-		a_fence_seqcst();	/* what was read comes before */
 		if (snap_holds(ret))
 			return true;
 	}
@@ -243,8 +242,5 @@ bool
 wait_case(struct wait_facts *ret, const struct snap *s,
     const struct co_case *c)
 {
-	bool known = look_at_case(ret, c);
-
-	a_fence_seqcst();	/* what was read comes before */
-	return known && snap_holds(s);
+	return look_at_case(ret, c) && snap_holds(s);
 }
