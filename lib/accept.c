@@ -103,13 +103,11 @@ co_accept(int fd, struct sockaddr *from, socklen_t *fromlen)
 {
 	struct accepting a = { .from = from, .fromlen = fromlen,
 	    .room = fromlen ? *fromlen : 0 };
-	struct task *t = task_self();
+	struct task *t;
 	struct fd *f;
 	int n;
 
-	if (!t)
-		return -ENOMEM;
-	n = wait_check(t);
+	n = wait_enter(&t);
 	if (n)
 		return n;
 	n = fd_enter(fd, &f);
@@ -201,13 +199,11 @@ connect_loop(struct fd *f, struct task *t, const struct sockaddr *to,
 EXPORT int
 co_connect(int fd, const struct sockaddr *to, socklen_t tolen)
 {
-	struct task *t = task_self();
+	struct task *t;
 	struct fd *f;
 	int code;
 
-	if (!t)
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (code)
 		return code;
 	code = fd_enter(fd, &f);

@@ -37,7 +37,7 @@ co_barrier_wait(struct co_barrier *b)
 	struct sync *s = sync_of(&b->co__sync);
 	struct task *t;
 	struct waiter w;
-	int code = sync_enter(&t);
+	int code = wait_enter(&t);
 
 	if (unlikely(code))
 		return code;

@@ -225,15 +225,13 @@ EXPORT int
 co__bcast_send(void *bcast, const void *value)
 {
 	struct bcast *b = bcast;
-	struct task *t = task_self();
+	struct task *t;
 	struct woken l = { NULL, &l.first };
 	int code;
 
 	if (unlikely(!b))
 		return -EINVAL;
-	if (unlikely(!t))
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (unlikely(code))
 		return code;
 	lock_take(&b->lock, LOCK_CHAN);
@@ -372,15 +370,13 @@ EXPORT int
 co__sub_recv(void *sub, void *ret_value)
 {
 	struct sub *s = sub;
-	struct task *t = task_self();
+	struct task *t;
 	struct woken l = { NULL, &l.first };
 	int code;
 
 	if (unlikely(!s))
 		return -EINVAL;
-	if (unlikely(!t))
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (unlikely(code))
 		return code;
 	lock_take(&s->b->lock, LOCK_CHAN);

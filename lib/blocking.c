@@ -481,14 +481,12 @@ blocking_run_apart(struct task *t, co_fn *fn, void *arg,
 EXPORT int
 co_blocking(co_fn *fn, void *arg)
 {
-	struct task *t = task_self();
+	struct task *t;
 	int code, result;
 
 	if (!fn)
 		return -EINVAL;
-	if (!t)
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (code)
 		return code;
 	code = blocking_run(t, fn, arg, &result);

@@ -341,12 +341,10 @@ wait_for_nothing(struct task *t, enum wait_reason why)
 static noinline int
 send_any(struct chan *c, const void *value)
 {
-	struct task *t = task_self();
+	struct task *t;
 	int code;
 
-	if (unlikely(!t))
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (unlikely(code))
 		return code;
 	if (unlikely(!c))
@@ -358,12 +356,10 @@ send_any(struct chan *c, const void *value)
 static noinline int
 recv_any(struct chan *c, void *value)
 {
-	struct task *t = task_self();
+	struct task *t;
 	int code;
 
-	if (unlikely(!t))
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (unlikely(code))
 		return code;
 	if (unlikely(!c))

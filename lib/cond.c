@@ -22,7 +22,7 @@ co_cond_wait(struct co_cond *c, struct co_mutex *m)
 	struct sync *s = sync_of(&c->co__sync);
 	struct task *t;
 	struct waiter w;
-	int code = sync_enter(&t);
+	int code = wait_enter(&t);
 
 	if (unlikely(code))
 		return code;

@@ -158,7 +158,7 @@ try_each(struct dial *d)
 EXPORT int
 co_dial(const char *address)
 {
-	struct task *t = task_self();
+	struct task *t;
 	struct dial d;
 	struct addr a;
 	int code;
@@ -166,9 +166,7 @@ co_dial(const char *address)
 	code = addr_parse(address, &a);
 	if (code < 0)
 		return code;
-	if (!t)
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (code)
 		return code;
 	d.addr = &a;

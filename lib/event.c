@@ -22,7 +22,7 @@ co_event_wait(struct co_event *e)
 	static const struct sync_wait how = { WAIT_EVENT, false, NULL };
 	struct sync *s = sync_of(&e->co__sync);
 	struct task *t;
-	int code = sync_enter(&t);
+	int code = wait_enter(&t);
 
 	if (unlikely(code))
 		return code;

@@ -30,12 +30,10 @@ struct file_call {
 static int
 on_pool(co_fn *fn, struct file_call *c)
 {
-	struct task *t = task_self();
+	struct task *t;
 	int code, result = 0;
 
-	if (!t)
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (code)
 		return code;
 	code = blocking_run(t, fn, c, &result);
@@ -300,14 +298,12 @@ EXPORT int
 co_readdir(const char *path, struct co_dirent **ret, size_t *ret_n)
 {
 	struct listing l = { .path = path };
-	struct task *t = task_self();
+	struct task *t;
 	int code, result = 0;
 
 	if (!path)
 		return -EINVAL;
-	if (!t)
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (code)
 		return code;
 	code = blocking_run(t, do_readdir, &l, &result);

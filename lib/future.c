@@ -96,17 +96,16 @@ EXPORT int
 co__future_get(void *future, void *ret_value)
 {
 	struct future *f = future;
-	struct task *t = task_self();
-	struct waiter w = { .task = t };
+	struct task *t;
+	struct waiter w;
 	int code;
 
 	if (unlikely(!f))
 		return -EINVAL;
-	if (unlikely(!t))
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (unlikely(code))
 		return code;
+	w = (struct waiter){ .task = t };
 	if (settled(f))
 		return outcome(f, ret_value);
 	lock_take(&f->cell.lock, LOCK_CHAN);

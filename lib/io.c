@@ -509,7 +509,7 @@ wait_loop(struct fd *f, struct task *t, unsigned events)
 EXPORT int
 co_wait_fd(int fd, unsigned events)
 {
-	struct task *t = task_self();
+	struct task *t;
 	struct fd *f;
 	int code;
 
@@ -517,9 +517,7 @@ co_wait_fd(int fd, unsigned events)
 	    "one set of names for the other");
 	if (events == 0 || events & ~(CO_READ | CO_WRITE))
 		return -EINVAL;
-	if (!t)
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (code)
 		return code;
 	code = fd_enter(fd, &f);

@@ -96,16 +96,14 @@ EXPORT int
 co_listen(const char *address)
 {
 	struct addr_sock list[ADDRESSES];
-	struct task *t = task_self();
+	struct task *t;
 	struct addr a;
 	int i, n, fd = -EINVAL, first = 0;
 
 	n = addr_parse(address, &a);
 	if (n < 0)
 		return n;
-	if (!t)
-		return -ENOMEM;
-	n = wait_check(t);
+	n = wait_enter(&t);
 	if (n)
 		return n;
 	n = addr_resolve(&a, true, list, ADDRESSES);

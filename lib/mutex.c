@@ -66,7 +66,7 @@ EXPORT int
 co_mutex_lock(struct co_mutex *m)
 {
 	struct task *t;
-	int code = sync_enter(&t);
+	int code = wait_enter(&t);
 
 	if (unlikely(code))
 		return code;

@@ -51,7 +51,7 @@ co_once_do(struct co_once *o, co_fn *fn, void *arg)
 	static const struct sync_wait how = { WAIT_ONCE, false, NULL };
 	struct sync *s = sync_of(&o->co__sync);
 	struct task *t;
-	int code = sync_enter(&t);
+	int code = wait_enter(&t);
 
 	if (unlikely(code))
 		return code;

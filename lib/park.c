@@ -202,13 +202,11 @@ task_wake_late(struct task *t, int code)
 EXPORT int
 co_sleep_until(co_time when)
 {
-	struct task *t = task_self();
+	struct task *t;
 	co_time now;
 	int code;
 
-	if (!t)
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (code)
 		return code;
 	now = os_now();

@@ -42,6 +42,10 @@ static always_inline struct task *task_self(void);
 /* 0, or the code that every wait here must give at once. */
 static always_inline int wait_check(struct task *t);
 
+/* The first lines of a call that may wait: the caller as a task, and 0, or what
+   the call must return. */
+static always_inline int wait_enter(struct task **ret);
+
 /* Opens a wait; the ticket is odd and good for this wait only.
    wait_begin_shielded: the wait is ended by no cancellation. */
 static always_inline uint64_t wait_begin(struct task *t, enum wait_reason why,

@@ -53,6 +53,15 @@ wait_check(struct task *t)
 	return likely(code == 0) ? 0 : co__wait_noted(t, code);
 }
 
+static always_inline int
+wait_enter(struct task **ret)
+{
+	struct task *t = task_self();
+
+	*ret = t;
+	return likely(t != NULL) ? wait_check(t) : -ENOMEM;
+}
+
 static always_inline uint64_t
 wait_begin(struct task *t, enum wait_reason why, const void *obj)
 {

@@ -69,14 +69,12 @@ wait_by_fd(int pidfd, pid_t pid, int *status, int options)
 EXPORT int
 co_waitpid(pid_t pid, int *status, int options)
 {
-	struct task *t = task_self();
+	struct task *t;
 	int n, pidfd;
 
 	if (options & WNOHANG)
 		return try_wait(pid, status, options);
-	if (!t)
-		return -ENOMEM;
-	n = wait_check(t);
+	n = wait_enter(&t);
 	if (n)
 		return n;
 	n = try_wait(pid, status, options);

@@ -94,15 +94,13 @@ EXPORT int
 co_resolve(const char *host, const char *service, const struct addrinfo *hints,
     struct addrinfo **ret)
 {
-	struct task *t = task_self();
+	struct task *t;
 	struct lookup *l;
 	int code, result = 0;
 
 	if (!host && !service)
 		return -EINVAL;
-	if (!t)
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (code)
 		return code;
 	l = lookup_new(host, service, hints);

@@ -97,7 +97,7 @@ co_rwlock_rdlock(struct co_rwlock *l)
 {
 	struct sync *s = sync_of(&l->co__sync);
 	struct task *t;
-	int code = sync_enter(&t);
+	int code = wait_enter(&t);
 
 	if (unlikely(code))
 		return code;
@@ -114,7 +114,7 @@ co_rwlock_wrlock(struct co_rwlock *l)
 {
 	struct sync *s = sync_of(&l->co__sync);
 	struct task *t;
-	int code = sync_enter(&t);
+	int code = wait_enter(&t);
 
 	if (unlikely(code))
 		return code;

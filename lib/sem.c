@@ -20,7 +20,7 @@ co_sem_wait(struct co_sem *p)
 	static const struct sync_wait how = { WAIT_SEM, false, NULL };
 	struct sync *s = sync_of(&p->co__sync);
 	struct task *t;
-	int code = sync_enter(&t);
+	int code = wait_enter(&t);
 
 	if (unlikely(code))
 		return code;

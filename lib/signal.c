@@ -308,17 +308,16 @@ dequeue(struct signals *s, struct one_signal *one, struct waiter *w)
 EXPORT int
 co_wait_signal(int signo)
 {
-	struct task *t = task_self();
-	struct waiter w = { .task = t };
+	struct task *t;
+	struct waiter w;
 	struct signals *s;
 	struct one_signal *one;
 	int code;
 
-	if (!t)
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (code)
 		return code;
+	w = (struct waiter){ .task = t };
 	code = signal_of(signo, NULL, &s);
 	if (code < 0)
 		return code;

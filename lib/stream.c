@@ -112,9 +112,9 @@ co_stream_fd(const struct co_stream *s)
 static int
 enter(void)
 {
-	struct task *t = task_self();
+	struct task *t;
 
-	return t ? wait_check(t) : -ENOMEM;
+	return wait_enter(&t);
 }
 
 /* --- reading -------------------------------------------------------------- */

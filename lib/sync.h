@@ -50,18 +50,6 @@ sync_drop(struct sync *s)
 	lock_drop(&s->lock, LOCK_CHAN);
 }
 
-/* The first lines of a call that may wait: 0, or what it must return. */
-static always_inline int
-sync_enter(struct task **ret)
-{
-	struct task *t = task_self();
-
-	if (unlikely(!t))
-		return -ENOMEM;
-	*ret = t;
-	return wait_check(t);
-}
-
 /* How a wait is entered in the queue. */
 struct sync_wait {
 	enum wait_reason why;

@@ -147,13 +147,11 @@ transfer_loop(struct transfer *x, struct task *t, io_try *attempt)
 static ssize_t
 transfer(int out, int in, struct transfer *x, io_try *attempt)
 {
-	struct task *t = task_self();
+	struct task *t;
 	ssize_t n;
 	int code;
 
-	if (!t)
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (code)
 		return code;
 	code = fd_enter(in, &x->in);

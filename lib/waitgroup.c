@@ -45,7 +45,7 @@ co_waitgroup_wait(struct co_waitgroup *g)
 	static const struct sync_wait how = { WAIT_WAITGROUP, false, NULL };
 	struct sync *s = sync_of(&g->co__sync);
 	struct task *t;
-	int code = sync_enter(&t);
+	int code = wait_enter(&t);
 
 	if (unlikely(code))
 		return code;

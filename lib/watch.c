@@ -94,17 +94,16 @@ EXPORT int
 co__watch_next(void *watch, void *ret_value, uint64_t *version)
 {
 	struct watch_value *v = watch;
-	struct task *t = task_self();
-	struct waiter w = { .task = t };
+	struct task *t;
+	struct waiter w;
 	int code;
 
 	if (unlikely(!v || !version))
 		return -EINVAL;
-	if (unlikely(!t))
-		return -ENOMEM;
-	code = wait_check(t);
+	code = wait_enter(&t);
 	if (unlikely(code))
 		return code;
+	w = (struct waiter){ .task = t };
 	lock_take(&v->cell.lock, LOCK_CHAN);
 	if (v->version == *version) {
 		w.ticket = wait_begin(t, WAIT_WATCH, v);
