@@ -194,6 +194,12 @@ test_child(int (*fn)(void *), void *arg)
 /* What main() does; for the test of the harness itself. */
 int test_program(int argc, char **argv);
 
+/* What fn writes; free it.  *ret_code is what it returned. */
+char *test_written(int (*fn)(FILE *to), int *ret_code);
+
+/* A pipe that takes no byte more, and whose writer would wait. */
+void test_full_pipe(int ret_fds[2]);
+
 /* Does text hold part?  Prints both if not. */
 #define test_has(text, part) do { \
 	const char *test__text = (text), *test__part = (part); \

@@ -6,10 +6,8 @@
 
 #include <weft.h>
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <regex.h>
-#include <unistd.h>
 
 enum { FLAT = 60, DEEP = 45, BYTES = 40 * 1024 };
 
@@ -74,14 +72,7 @@ spawn_waiting(void)
 static char *
 report(int *ret_lines)
 {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *to = open_memstream(&text, &size);
-
-	ck_assert_ptr_nonnull(to);
-	*ret_lines = co_stack_report(to);
-	fclose(to);
-	return text;
+	return test_written(co_stack_report, ret_lines);
 }
 
 /* The numbers of the line that has so many that ended. */
@@ -272,7 +263,7 @@ spawn_in_many_places(void)
 static int
 slow_reader(void *arg)
 {
-	static char some[4096];
+	char some[4096];
 	pthread_t thread;
 	struct co_scope s;
 	int p[2];
@@ -282,11 +273,7 @@ slow_reader(void *arg)
 	co_event_set(&event);
 	co_scope(s)
 		spawn_in_many_places();
-	ck_assert_int_eq(pipe(p), 0);
-	ck_assert_int_eq(fcntl(p[1], F_SETFL, O_NONBLOCK), 0);
-	while (write(p[1], some, sizeof some) > 0)
-		continue;
-	ck_assert_int_eq(fcntl(p[1], F_SETFL, 0), 0);
+	test_full_pipe(p);
 	ck_assert_int_eq(pthread_create(&thread, NULL, report_to,
 	    fdopen(p[1], "w")), 0);
 	ck_assert_int_eq(co_sleep(CO_MS(20)), 0);

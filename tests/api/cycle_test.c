@@ -17,23 +17,25 @@ static int stop;
 static char *
 cycles(int *ret_n)
 {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *to = open_memstream(&text, &size);
+	return test_written(co_find_cycles, ret_n);
+}
 
-	ck_assert_ptr_nonnull(to);
-	*ret_n = co_find_cycles(to);
-	fclose(to);
-	return text;
+static void
+dump_has(int (*dump)(FILE *), const char *part)
+{
+	int code;
+	char *text = test_written(dump, &code);
+
+	ck_assert_int_eq(code, 0);
+	test_has(text, part);
+	free(text);
 }
 
 /* The line, once there is a circle. */
 static char *
 wait_for_cycle(void)
 {
-	char *text, *dump = NULL;
-	size_t size = 0;
-	FILE *to;
+	char *text;
 	int n;
 
 	while ((n = co_find_cycles(NULL)) == 0)
@@ -41,16 +43,8 @@ wait_for_cycle(void)
 	ck_assert_int_eq(n, 1);
 	text = cycles(&n);
 	ck_assert_int_eq(n, 1);
-	to = open_memstream(&dump, &size);
-	ck_assert_int_eq(co_dump(to), 0);
-	fclose(to);
-	test_has(dump, text);
-	free(dump);
-	to = open_memstream(&dump, &size);
-	ck_assert_int_eq(co_dump_json(to), 0);
-	fclose(to);
-	test_has(dump, "\"cycles\": [\n  [ { \"id\": ");
-	free(dump);
+	dump_has(co_dump, text);
+	dump_has(co_dump_json, "\"cycles\": [\n  [ { \"id\": ");
 	return text;
 }
 
@@ -399,8 +393,7 @@ thread_main(void *arg)
 {
 	pthread_t thread;
 	char *dump = NULL;
-	size_t size = 0;
-	FILE *to;
+	int code;
 
 	(void)arg;
 	stop = held = 0;
@@ -412,9 +405,8 @@ thread_main(void *arg)
 	do {
 		free(dump);
 		co_sleep(CO_MS(1));
-		to = open_memstream(&dump, &size);
-		ck_assert_int_eq(co_dump(to), 0);
-		fclose(to);
+		dump = test_written(co_dump, &code);
+		ck_assert_int_eq(code, 0);
 	} while (!strstr(dump, "held by a thread"));
 	free(dump);
 	ck_assert_int_eq(co_find_cycles(stderr), 0);

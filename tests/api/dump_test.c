@@ -16,13 +16,10 @@
 static char *
 dump_with(int (*dump)(FILE *))
 {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *to = open_memstream(&text, &size);
+	int code;
+	char *text = test_written(dump, &code);
 
-	ck_assert_ptr_nonnull(to);
-	ck_assert_int_eq(dump(to), 0);
-	fclose(to);
+	ck_assert_int_eq(code, 0);
 	return text;
 }
 
@@ -387,16 +384,33 @@ stands_in(const char *text, co_fn *fn)
 	return false;
 }
 
-static int
-deep_main(void *arg)
+struct frames {
+	co_fn *fn;		/* it receives from `numbers` */
+	co_fn *in[4];		/* where it then stands */
+};
+
+static void
+check_frames(const char *text, const struct frames *f)
 {
+	int i;
+
+	if (strstr(text, "no backtrace in this build"))
+		return;
+	for (i = 0; f->in[i]; i++)
+		ck_assert_msg(stands_in(text, f->in[i]), "%s", text);
+	ck_assert(!stands_in(text, sleep_long));
+}
+
+static int
+frames_main(void *arg)
+{
+	const struct frames *f = arg;
 	struct co_scope s;
 	char *text;
 
-	(void)arg;
 	numbers = chan_new(int, 0);
 	co_scope(s) {
-		ck_assert_int_eq(co_spawn(deep, NULL), 0);
+		ck_assert_int_eq(co_spawn(f->fn, NULL), 0);
 		/* Its worker may be about to leave it still. */
 		text = dump_until(PARTS("receive from channel"));
 		while (!strstr(text, "    at ") &&
@@ -405,12 +419,7 @@ deep_main(void *arg)
 			co_yield();
 			text = dump_with(co_dump);
 		}
-		if (!strstr(text, "no backtrace in this build")) {
-			ck_assert_msg(stands_in(text, deepest), "%s", text);
-			ck_assert_msg(stands_in(text, deeper), "%s", text);
-			ck_assert_msg(stands_in(text, deep), "%s", text);
-			ck_assert(!stands_in(text, sleep_long));
-		}
+		check_frames(text, f);
 		free(text);
 		chan_close(numbers);
 	}
@@ -420,8 +429,10 @@ deep_main(void *arg)
 
 TEST(who_waits_shows_where_frame_by_frame)
 {
+	struct frames f = { deep, { deepest, deeper, deep } };
+
 	FOR_WORKERS(w)
-		ck_assert_int_eq(test_run(w, deep_main, NULL), 0);
+		ck_assert_int_eq(test_run(w, frames_main, &f), 0);
 }
 
 /* The same in the function of a generator, which has a stack of its own. */
@@ -442,38 +453,13 @@ pull(void *arg)
 	return code;
 }
 
-static int
-generator_main(void *arg)
-{
-	struct co_scope s;
-	char *text = NULL;
-
-	(void)arg;
-	numbers = chan_new(int, 0);
-	co_scope(s) {
-		ck_assert_int_eq(co_spawn(pull, NULL), 0);
-		do {
-			free(text);
-			co_yield();
-			text = dump_with(co_dump);
-		} while (!strstr(text, "no backtrace in this build") &&
-		    !strstr(text, "    at "));
-		if (!strstr(text, "no backtrace in this build")) {
-			ck_assert_msg(stands_in(text, deepest), "%s", text);
-			ck_assert_msg(stands_in(text,
-			    (co_fn *)(void (*)(void))generate), "%s", text);
-		}
-		free(text);
-		chan_close(numbers);
-	}
-	chan_unref(numbers);
-	return 0;
-}
-
 TEST(who_waits_in_a_generator_shows_where)
 {
+	struct frames f = { pull, { deepest,
+	    (co_fn *)(void (*)(void))generate } };
+
 	FOR_WORKERS(w)
-		ck_assert_int_eq(test_run(w, generator_main, NULL), 0);
+		ck_assert_int_eq(test_run(w, frames_main, &f), 0);
 }
 
 /* --- what goes on meanwhile ----------------------------------------------- */

@@ -7,7 +7,6 @@
 #include <weft.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -109,16 +108,12 @@ ask_outside(void *arg)
 static int
 during_a_dump(void *arg)
 {
-	static char some[4096];
+	char some[4096];
 	pthread_t thread, other;
 	int p[2], code = -1;
 
 	(void)arg;
-	ck_assert_int_eq(pipe(p), 0);
-	ck_assert_int_eq(fcntl(p[1], F_SETFL, O_NONBLOCK), 0);
-	while (write(p[1], some, sizeof some) > 0)
-		continue;
-	ck_assert_int_eq(fcntl(p[1], F_SETFL, 0), 0);
+	test_full_pipe(p);
 	ck_assert_int_eq(pthread_create(&thread, NULL, dump_to,
 	    fdopen(p[1], "w")), 0);
 	ck_assert_int_eq(co_sleep(CO_MS(20)), 0);

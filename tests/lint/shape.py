@@ -14,7 +14,7 @@ IF_INSIDE = {("lib/atomic.h", "a_pause"), ("lib/self.h", "self_get")}
 code = files("lib", ".c", ".h") + files("include", ".h") + \
     files("include/weft", ".h")
 assembly = files("asm", ".S")
-harness = ["tests/harness.c", "tests/harness.h"]
+harness = ["tests/harness.c", "tests/harness_text.c", "tests/harness.h"]
 
 
 def functions(path):
