@@ -159,6 +159,7 @@ static void job_done(struct reactor_post *post);
 static void
 run(struct job *j)
 {
+	context_words_default();	/* not the last job's, nor the maker's */
 	j->result = j->fn(j->arg);
 	j->post.run = job_done;
 	reactor_post(j->reactor, &j->post);

@@ -28,32 +28,10 @@
 
 #if defined WEFT_CONTEXT_BOOST
 
-/* Boost lets a context begin with the control words of who made it. */
-#if defined __x86_64__
-static void
-control_words_default(void)
-{
-	uint32_t mxcsr = 0x1f80;
-	uint16_t x87cw = 0x37f;
-
-	__asm__ volatile("ldmxcsr %0; fldcw %1" : : "m"(mxcsr), "m"(x87cw));
-}
-#elif defined __aarch64__
-static void
-control_words_default(void)
-{
-	__asm__ volatile("msr fpcr, xzr");
-}
-#else
-static void
-control_words_default(void)
-{
-}
-#endif
-
 /*
  * A context of Boost's learns nothing from who starts it but one pointer, which
- * every switch already uses.  So it is started once to be told its entry.
+ * every switch already uses.  So it is started once to be told its entry.  It
+ * would begin with the control words of who made it.
  */
 static void
 boost_begin(struct context_transfer t)
@@ -62,7 +40,7 @@ boost_begin(struct context_transfer t)
 
 	t = jump_fcontext(t.fctx, NULL);
 	((struct context *)t.data)->sp = t.fctx;
-	control_words_default();
+	context_words_default();
 	entry();
 	bug("entry() of a context returned");
 }
@@ -85,8 +63,6 @@ processor_known(void)
 
 extern const char co__context_begin[] __attribute__((visibility("hidden")));
 
-extern uint8_t co__context_reload __attribute__((visibility("hidden")));
-
 struct frame {			/* FRAME */
 	uint32_t mxcsr;
 	uint16_t x87cw;
@@ -105,8 +81,8 @@ frame_make(void *lo, void *hi, void (*entry)(void))
 	struct frame *f = (struct frame *)hi - 1;
 
 	(void)lo;
-	f->mxcsr = 0x1f80;	/* as a process begins: exceptions masked, */
-	f->x87cw = 0x37f;	/* to nearest, 64 bits of mantissa */
+	f->mxcsr = MXCSR_DEFAULT;
+	f->x87cw = X87CW_DEFAULT;
 	f->nothing = 0;
 	f->rbp = NULL;
 	f->rip = co__context_begin;

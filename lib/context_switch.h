@@ -72,11 +72,20 @@ context_switch(struct context *from, struct context *to)
 	context_jump(from, to);
 }
 
+#ifdef CONTEXT_OFF
+static always_inline void
+context_leave(struct context *from, struct context *to)
+{
+	(void)from;
+	context_off(to);
+}
+#else
 static always_inline void
 context_leave(struct context *from, struct context *to)
 {
 	context_jump(from, to);
 }
+#endif
 
 static always_inline void
 context_landed(void)

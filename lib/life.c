@@ -353,6 +353,7 @@ take_over(struct worker *w, struct task *t, struct task *to)
 	task_free(w, t);
 	stack_unreserve_cached(&w->stacks, 0);	/* `to` had a promise too */
 	task_rebind(w, to, s);
+	context_words_default();	/* t may have had others */
 	a_store_relaxed(&to->on_cpu, 1);
 	a_store_relaxed(&to->worker, w);	/* with is_ours */
 	w->self.current = to;

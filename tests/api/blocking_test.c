@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fenv.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -74,6 +75,35 @@ TEST(each_job_runs_once_and_gives_its_result)
 	FOR_WORKERS(w)
 		test_result(test_run(w, many_ask, NULL), 0);
 	test_result(co_blocking(give, (void *)7), 7);	/* a plain thread */
+}
+
+static int
+round_upward(void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(fegetround(), FE_TONEAREST);
+	return fesetround(FE_UPWARD);
+}
+
+/* Nor of the coroutine whose job made the thread. */
+static int
+no_job_has_the_rounding_of_another(void *arg)
+{
+	int i;
+
+	(void)arg;
+	ck_assert_int_eq(fesetround(FE_DOWNWARD), 0);
+	for (i = 0; i < 20; i++)
+		test_result(co_blocking(round_upward, NULL), 0);
+	ck_assert_int_eq(fegetround(), FE_DOWNWARD);
+	return 0;
+}
+
+TEST(a_rounding_mode_ends_with_its_job)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, no_job_has_the_rounding_of_another,
+		    NULL), 0);
 }
 
 /* --- bounds --------------------------------------------------------------- */

@@ -972,6 +972,37 @@ TEST(the_rounding_mode_belongs_to_the_coroutine)
 	ck_assert_int_eq(fegetround(), FE_TONEAREST);
 }
 
+/* What has ended leaves its stack, not its rounding mode, to who begins next. */
+static int
+begin_to_nearest(void *arg)
+{
+	(void)arg;
+	ck_assert_int_eq(fegetround(), FE_TONEAREST);
+	ck_assert_int_eq(fesetround(FE_UPWARD), 0);
+	return 0;
+}
+
+static int
+begin_one_after_the_other(void *arg)
+{
+	struct co_scope s;
+	int i;
+
+	(void)arg;
+	co_scope(s)
+		for (i = 0; i < 100; i++)
+			test_result(co_spawn(begin_to_nearest, NULL), 0);
+	ck_assert_int_eq(fegetround(), FE_TONEAREST);
+	return s.status;
+}
+
+TEST(a_rounding_mode_ends_with_its_coroutine)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, begin_one_after_the_other, NULL), 0);
+	ck_assert_int_eq(fegetround(), FE_TONEAREST);
+}
+
 /* Never inlined: compilers keep the address of errno over a switch. */
 static __attribute__((noinline)) int
 error_of_read(int fd)
