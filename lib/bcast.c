@@ -156,6 +156,13 @@ copy(void *to, const void *from, const struct bcast *b)
 		memcpy(to, from, b->size);
 }
 
+static void
+clear(void *to, const struct bcast *b)
+{
+	if (b->size)
+		memset(to, 0, b->size);
+}
+
 static bool
 has_room(const struct bcast *b)
 {
@@ -213,8 +220,12 @@ wait_in(struct bcast *b, struct waitq *q, struct task *t,
 	waitq_push(q, &w);
 	lock_drop(&b->lock, LOCK_CHAN);
 	code = wait_park(t, CO_FOREVER);
-	if (likely(code >= 0))
+	if (likely(code >= 0)) {
+		/* A scope's code may be -EPIPE too, and has no effect. */
+		if (w.status == -EPIPE && why == WAIT_SUB)
+			clear(slot, b);
 		return w.status;
+	}
 	lock_take(&b->lock, LOCK_CHAN);
 	waitq_remove(q, &w);
 	lock_drop(&b->lock, LOCK_CHAN);
@@ -382,11 +393,10 @@ co__sub_recv(void *sub, void *ret_value)
 	lock_take(&s->b->lock, LOCK_CHAN);
 	code = get(s, ret_value, &l);
 	if (code == -EAGAIN)
-		code = wait_in(s->b, &s->q, t, WAIT_SUB, ret_value);
-	else
-		unlock_and_wake(s->b, &l);
-	if (unlikely(code == -EPIPE) && s->b->size)
-		memset(ret_value, 0, s->b->size);
+		return wait_in(s->b, &s->q, t, WAIT_SUB, ret_value);
+	unlock_and_wake(s->b, &l);
+	if (unlikely(code == -EPIPE))
+		clear(ret_value, s->b);
 	return code;
 }
 
@@ -424,8 +434,8 @@ static void
 case_finish(struct co_case *c, struct case_taken *taken)
 {
 	co__sync_wake(taken->more);
-	if (taken->status == -EPIPE && case_sub(c)->b->size)
-		memset(c->co__slot, 0, case_sub(c)->b->size);
+	if (taken->status == -EPIPE)
+		clear(c->co__slot, case_sub(c)->b);
 }
 
 static int
@@ -444,8 +454,8 @@ case_dequeue(struct co_case *c, struct waiter *w)
 static int
 case_chosen(struct co_case *c, struct waiter *w)
 {
-	if (w->status == -EPIPE && case_sub(c)->b->size)
-		memset(c->co__slot, 0, case_sub(c)->b->size);
+	if (w->status == -EPIPE)
+		clear(c->co__slot, case_sub(c)->b);
 	return w->status;
 }
 

@@ -264,8 +264,12 @@ chan_wait(struct chan *c, struct waitq *q, enum wait_reason why, void *slot,
 	waitq_push(q, &w);
 	chan_unlock(c, alone);
 	code = alone ? alone_park(alone, t) : wait_park_raw(t, CO_FOREVER);
-	if (likely(code >= 0))
+	if (likely(code >= 0)) {
+		/* A scope's code may be -EPIPE too, and has no effect. */
+		if (unlikely(w.status == -EPIPE) && why == WAIT_RECV)
+			memset(slot, 0, c->size);
 		return w.status;
+	}
 	lock_take(&c->lock, LOCK_CHAN);
 	waitq_remove(q, &w);
 	lock_drop(&c->lock, LOCK_CHAN);
@@ -287,11 +291,7 @@ send_wait(struct chan *c, const void *value, struct task *t,
 static noinline int
 recv_wait(struct chan *c, void *value, struct task *t, struct self *alone)
 {
-	int code = chan_wait(c, &c->recvq, WAIT_RECV, value, t, alone);
-
-	if (unlikely(code == -EPIPE))
-		memset(value, 0, c->size);
-	return code;
+	return chan_wait(c, &c->recvq, WAIT_RECV, value, t, alone);
 }
 
 /* c is locked; unlocked.  t is NULL: does not wait. */

@@ -464,7 +464,7 @@ watch_anew(struct fd *f)
 
 	if (!events || !old) {
 		fd_unwatch(f);
-		return events ? fd_claim_all(f, 0) : NULL;
+		return events ? fd_claim_all(f, WAIT_AGAIN) : NULL;
 	}
 	if (watch_new(&f->watch, watch_home(old), f, f->num, f->gen,
 	    events) < 0) {

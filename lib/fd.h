@@ -107,7 +107,8 @@ int fd_pause(struct fd *f, struct task *t, co_time duration);
 
 /*
  * For the cases of a select; direction is FD_READ or FD_WRITE.  enqueue: 0;
- * 1: it is closed; -ENOMEM; -EINVAL: a plain thread, and no runtime.
+ * 1: it is closed; -ENOMEM.  A plain thread may get 0 and not be queued, when
+ * there is no loop: it looks by itself (`polled` in select.h).
  */
 bool fd_is_closed(struct fd *f);
 int fd_enqueue(struct fd *f, struct waiter *w, int direction);

@@ -92,6 +92,7 @@ static const struct case_ops case_readable = {
 	.take = take_readable,
 	.enqueue = enqueue_readable,
 	.dequeue = dequeue_readable,
+	.polled = true,
 };
 
 static const struct case_ops case_writable = {
@@ -101,6 +102,7 @@ static const struct case_ops case_writable = {
 	.take = take_writable,
 	.enqueue = enqueue_writable,
 	.dequeue = dequeue_writable,
+	.polled = true,
 };
 
 EXPORT struct co_case

@@ -130,7 +130,7 @@ co__fd_unwatch(struct fd *f, struct watch *w)
 		fd_unwatch(f);
 		f->gen++;
 		f->doubted = false;
-		list = fd_claim_all(f, 0);
+		list = fd_claim_all(f, WAIT_AGAIN);
 	}
 	fd_drop(f);
 	fd_wake_list(list);
@@ -358,8 +358,10 @@ fd_wait_both(struct fd *f, struct task *t, unsigned events, bool sure,
 	}
 	if (code < 0)
 		return code;
-	code = events & WATCH_READ ? w[FD_READ].status : 0;
-	return code == 0 && events & WATCH_WRITE ? w[FD_WRITE].status : code;
+	code = events & WATCH_READ && w[FD_READ].status < 0 ?
+	    w[FD_READ].status : 0;
+	return code == 0 && events & WATCH_WRITE && w[FD_WRITE].status < 0 ?
+	    w[FD_WRITE].status : code;
 }
 
 bool
@@ -376,24 +378,28 @@ fd_is_closed(struct fd *f)
 int
 fd_enqueue(struct fd *f, struct waiter *w, int direction)
 {
-	bool watched, stale;
+	bool watched, stale, no_loop;
 	int code = same_file(f, &watched);
 
 	if (code < 0)
-		return 1;
+		return code == -EBADF ? 1 : code;
 	fd_take(f);
 	stale = f->state == FD_STALE;
 	if (f->state == FD_OPEN)
 		code = light(f, 1u << direction, true);
 	else
 		code = 1;
-	if (code == 0)
+	no_loop = w->task->kind == TASK_FOREIGN && code == -EINVAL;
+	if (no_loop)
+		code = 0;	/* the thread looks by itself */
+	else if (code == 0)
 		join_queue(f, w, direction);
 	fd_note_waiters(f);
 	fd_drop(f);
-	if (unlikely(stale))
-		fd_renew(f);	/* the next look finds it open, or no file */
-	return code;
+	if (likely(!stale))
+		return code;
+	code = fd_renew(f);	/* the next look finds it open, or no file */
+	return code < 0 && code != -EBADF ? code : 1;
 }
 
 void
@@ -422,5 +428,7 @@ fd_pause(struct fd *f, struct task *t, co_time duration)
 	code = wait_park_raw(t, os_now() + duration);
 	if (code < 0)
 		leave_queue(f, &w, FD_PAUSE);
-	return code == WAIT_UNTIL ? 0 : code < 0 ? code : w.status;
+	if (code < 0)
+		return code == WAIT_UNTIL ? 0 : code;
+	return w.status < 0 ? w.status : 0;
 }

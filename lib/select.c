@@ -198,6 +198,17 @@ dequeue_all(struct select *s, int but)
 		solo_leave(self);
 }
 
+/* A plain thread's: its timeout, or earlier. */
+static cold co_time
+next_look(struct select *s)
+{
+	co_time look = co__time_after(CO_MS(s->nap));
+
+	if (s->nap < 16)
+		s->nap *= 2;
+	return look < s->until ? look : s->until;
+}
+
 /*
  * All that could be has been queued; code says whether that was all.  The
  * index of the case that was chosen, a negative code, or AGAIN.  alone: the
@@ -206,23 +217,31 @@ dequeue_all(struct select *s, int but)
 static always_inline int
 sleep_until_chosen(struct select *s, int code, struct self *alone)
 {
-	co_time until = CO_FOREVER;
+	co_time until;
 
 	if (unlikely(code) && wait_cancel(s->t, s->ticket)) {
 		dequeue_all(s, -1);
 		s->again = code > 0;
 		return code;
 	}
-	if (unlikely(s->timeout >= 0))
-		until = co__time_after(s->cases[s->timeout].co__arg);
+	if (unlikely(s->timeout >= 0) && s->until == CO_FOREVER)
+		s->until = co__time_after(s->cases[s->timeout].co__arg);
+	until = s->until;
+	if (unlikely(s->polled) && s->t->kind == TASK_FOREIGN)
+		until = next_look(s);
 	code = alone && likely(until == CO_FOREVER) ?
 	    alone_park(alone, s->t) : wait_park_raw(s->t, until);
 	dequeue_all(s, code);
 	if (likely(code >= 0)) {
-		case_chosen(&s->cases[code], &s->rooms[code].w);
+		s->again = s->rooms[code].w.status == WAIT_AGAIN;
+		if (likely(!s->again))
+			case_chosen(&s->cases[code], &s->rooms[code].w);
 		return code;
 	}
-	return code == WAIT_UNTIL ? s->timeout : code;
+	if (code != WAIT_UNTIL)
+		return code;
+	s->again = until < s->until;
+	return s->timeout;
 }
 
 /* --- any cases, beside any threads ---------------------------------------- */
@@ -244,6 +263,7 @@ note_kind(struct select *s, int i)
 			s->otherwise = i;
 	} else if (c->co__kind >= CO__CASE_TABLE) {
 		s->tables = true;
+		s->polled |= table(c)->polled;
 	}
 	return false;
 }
@@ -360,6 +380,9 @@ select_any(struct select *s)
 	}
 	code = select_once(s);
 	while (unlikely(s->again)) {
+		code = wait_check(s->t);
+		if (unlikely(code))
+			break;
 		sort_out(s);
 		code = select_once(s);
 	}
@@ -466,7 +489,9 @@ co__select(struct co_case *cases, int n, struct co__room *rooms)
 	s.cases = cases;
 	s.rooms = (struct room *)(void *)rooms;
 	s.n = n;
-	s.tables = false;
+	s.tables = s.polled = false;
+	s.nap = 1;
+	s.until = CO_FOREVER;
 	s.t = likely(self != NULL) ? self->current : NULL;
 	if (likely(s.t != NULL) && likely(!a_load_relaxed(&s.t->ended)) &&
 	    likely(n <= SOLO_CASES) && likely(alone_enter(self)))

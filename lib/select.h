@@ -42,7 +42,8 @@
  * object's queue and wins its claim (waitq_claim) writes the value through
  * slot, if any, and status, and then wakes the task, after unlocking, with
  * waiter_wake().  As the claim may be lost to another case at any moment,
- * effects that cannot be undone come after it.
+ * effects that cannot be undone come after it.  With the status WAIT_AGAIN the
+ * select begins anew.
  */
 #ifndef WEFT_SELECT_H
 #define WEFT_SELECT_H
@@ -108,6 +109,12 @@ struct case_ops {
 	 * which is what *co__status gets unless chosen returns another.
 	 */
 	int (*chosen)(struct co_case *c, struct waiter *w);
+
+	/*
+	 * Those who would wake a plain thread may have no time, or be gone with
+	 * their runtime: it looks by itself now and then.
+	 */
+	bool polled;
 };
 
 /* The tables of kinds whose makers are in select.c. */

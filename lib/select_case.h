@@ -34,7 +34,11 @@ struct select {
 	int otherwise;		/* index, or -1 */
 	int timeout;		/* index of the earliest, or -1 */
 	bool tables;		/* some are kinds with a table */
-	bool again;		/* one was ready when it was to be queued */
+	bool polled;		/* some are to be looked at now and then */
+	bool again;		/* one was ready when it was to be queued, or
+				   has to be looked at again */
+	uint8_t nap;		/* ms until a plain thread looks again */
+	co_time until;		/* of the timeout; CO_FOREVER: not yet known */
 	uint32_t nlocks;	/* cases with a lock; set by co__select_lock */
 };
 

@@ -18,6 +18,9 @@
 
 #include "park.h"
 
+/* In status: nothing has happened to the object; wait for it anew. */
+enum { WAIT_AGAIN = 1 };
+
 struct waiter {
 	struct waiter *next, *prev;	/* [object's lock] */
 	struct task *task;	/* [const] */
@@ -27,7 +30,8 @@ struct waiter {
 		uint64_t round;	/* [const] fd.c, F5 */
 	};
 	int index;		/* [const] which case of a select; else 0 */
-	int status;		/* [winner] 0, or -EPIPE and the like */
+	int status;		/* [winner] 0, or -EPIPE and the like, or
+				   WAIT_AGAIN */
 	bool queued;		/* [object's lock] */
 	bool multi;		/* [const] part of a select: others may claim */
 };

@@ -111,9 +111,9 @@ co__on_recv(void *ch, void *value, int *status)
 }
 
 static inline struct co_case
-co__on_send(void *ch, void *value, int *status)
+co__on_send(void *ch, const void *value, int *status)
 {
-	return co__case(CO__CASE_SEND, ch, value, status);
+	return co__case(CO__CASE_SEND, ch, (void *)(uintptr_t)value, status);
 }
 
 /* Ready when the duration, counted from the select's begin, has passed. */
@@ -161,6 +161,7 @@ struct co_case co_on_event(struct co_event *e);
  *
  * CO__PUT	f(obj, &copy of the value), the value converted to T.
  * CO__GET	f(obj, p), p being a T *.
+ * CO__FROM	the same, p being a const T *.
  */
 #define CO__PUT(f, length, obj, ...) \
 	CO__PUT2(CO__UNIQUE(co__a), CO__UNIQUE(co__o), CO__UNIQUE(co__v), \
@@ -174,31 +175,39 @@ struct co_case co_on_event(struct co_event *e);
 
 #define CO__GET(f, length, obj, ...) \
 	CO__GET2(CO__UNIQUE(co__a), CO__UNIQUE(co__o), CO__UNIQUE(co__p), \
-	    f, length, obj, __VA_ARGS__)
-#define CO__GET2(a, o, p, f, length, obj, ...) \
-	CO__GET3(a, o, p, f, length, obj, __VA_ARGS__)
-#define CO__GET3(a, o, p, f, length, obj, ...) __extension__ ({ \
+	    , f, length, obj, __VA_ARGS__)
+#define CO__FROM(f, length, obj, ...) \
+	CO__GET2(CO__UNIQUE(co__a), CO__UNIQUE(co__o), CO__UNIQUE(co__p), \
+	    const, f, length, obj, __VA_ARGS__)
+#define CO__GET2(a, o, p, q, f, length, obj, ...) \
+	CO__GET3(a, o, p, q, f, length, obj, __VA_ARGS__)
+#define CO__GET3(a, o, p, q, f, length, obj, ...) __extension__ ({ \
 	__auto_type a = (obj); \
-	__typeof__(**a) (*o)[length] = a, *p = (__VA_ARGS__); \
-	f((void *)o, (void *)p); })
+	__typeof__(**a) (*o)[length] = a; \
+	q __typeof__(**a) *p = (__VA_ARGS__); \
+	f((void *)o, (q void *)p); })
 
 /*
  * CO__CASE	f(obj, p, status) where the arguments are p, a T *, and perhaps
  *		an int *: it makes a case.
+ * CO__CASE_FROM	the same, p being a const T *.
  */
 #define CO__CASE(f, length, obj, ...) \
 	CO__CASE2(CO__UNIQUE(co__a), CO__UNIQUE(co__o), CO__UNIQUE(co__p), \
-	    f, length, obj, __VA_ARGS__)
-#define CO__CASE2(a, o, p, f, length, obj, ...) \
-	CO__CASE3(a, o, p, f, length, obj, __VA_ARGS__)
-#define CO__CASE3(a, o, p, f, length, obj, ...) __extension__ ({ \
+	    , f, length, obj, __VA_ARGS__)
+#define CO__CASE_FROM(f, length, obj, ...) \
+	CO__CASE2(CO__UNIQUE(co__a), CO__UNIQUE(co__o), CO__UNIQUE(co__p), \
+	    const, f, length, obj, __VA_ARGS__)
+#define CO__CASE2(a, o, p, q, f, length, obj, ...) \
+	CO__CASE3(a, o, p, q, f, length, obj, __VA_ARGS__)
+#define CO__CASE3(a, o, p, q, f, length, obj, ...) __extension__ ({ \
 	__auto_type a = (obj); \
 	__typeof__(**a) (*o)[length] = a; \
 	struct { \
-		__typeof__(**a) *co__value; \
+		q __typeof__(**a) *co__value; \
 		int *co__status; \
 	} p = { .co__value = __VA_ARGS__ }; \
-	f((void *)o, (void *)p.co__value, p.co__status); })
+	f((void *)o, (q void *)p.co__value, p.co__status); })
 
 #define chan(T)			CO__TYPED(T, 1)
 #define chan_new(T, capacity) \
@@ -208,9 +217,9 @@ struct co_case co_on_event(struct co_event *e);
 #define chan_try_send(ch, ...)	CO__PUT(co__chan_try_send, 1, ch, __VA_ARGS__)
 #define chan_try_recv(ch, ...)	CO__GET(co__chan_try_recv, 1, ch, __VA_ARGS__)
 /* The same with a pointer to the value: no copy on the stack. */
-#define chan_send_from(ch, ...)	CO__GET(co__chan_send, 1, ch, __VA_ARGS__)
+#define chan_send_from(ch, ...)	CO__FROM(co__chan_send, 1, ch, __VA_ARGS__)
 #define chan_try_send_from(ch, ...) \
-	CO__GET(co__chan_try_send, 1, ch, __VA_ARGS__)
+	CO__FROM(co__chan_try_send, 1, ch, __VA_ARGS__)
 
 /*
  * chan_each(T, v, ch) { }: receives into v until the channel is closed and
@@ -248,7 +257,7 @@ struct co_case co_on_event(struct co_event *e);
  */
 #define co_on_recv(ch, ...)	CO__CASE(co__on_recv, 1, ch, __VA_ARGS__)
 #define co_on_send_from(ch, ...) \
-	CO__CASE(co__on_send, 1, ch, __VA_ARGS__)
+	CO__CASE_FROM(co__on_send, 1, ch, __VA_ARGS__)
 #define co_on_send(ch, ...) \
 	__extension__ co__on_send_box( \
 	    (1 ? (ch) : (__typeof__(**(ch)) (*)[1])0), \

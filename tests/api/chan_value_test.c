@@ -7,11 +7,59 @@
 
 #include <weft/chan.h>
 #include <weft/scope.h>
+#include <weft/values.h>
 
 static void
 run(int workers, co_fn *fn, void *arg)
 {
 	test_result(test_run(workers, fn, arg), 0);
+}
+
+/* --- no value ------------------------------------------------------------- */
+
+static int
+give(void *arg)
+{
+	co_sleep(CO_MS(2));
+	return (int)(intptr_t)arg;
+}
+
+/* A scope's code is no closed channel's, even if it is the same number. */
+static int
+broken_pipe_main(void *arg)
+{
+	chan(int) ch = chan_new(int, 0);
+	co_bcast(int) b = co_bcast_new(int, 1, CO_BCAST_WAIT);
+	co_sub(int) sub = co_bcast_subscribe(b);
+	struct co_scope s;
+	int v = 5, code = 0;
+
+	(void)arg;
+	co_scope(s) {
+		co_spawn(give, (void *)-EPIPE);
+		code = chan_recv(ch, &v);
+	}
+	test_result(code, -EPIPE);
+	ck_assert(v == 5 && !chan_closed(ch));
+	co_scope(s) {
+		co_spawn(give, (void *)-EPIPE);
+		code = co_sub_recv(sub, &v);
+	}
+	test_result(code, -EPIPE);
+	ck_assert_int_eq(v, 5);
+	chan_close(ch);
+	test_result(chan_recv(ch, &v), -EPIPE);
+	ck_assert_int_eq(v, 0);
+	chan_unref(ch);
+	co_sub_unref(sub);
+	co_bcast_unref(b);
+	return 0;
+}
+
+TEST(the_code_of_a_scope_leaves_the_variable_alone)
+{
+	FOR_WORKERS(w)
+		run(w, broken_pipe_main, NULL);
 }
 
 /* --- kinds of values ------------------------------------------------------ */

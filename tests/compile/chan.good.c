@@ -126,7 +126,8 @@ selects(chan(int) a, chan(double) b, struct co_task *task, struct co_event *e)
 {
 	int x = 0, status = 0, result = 0;
 	double y = 0;
-	struct co_case list[4];
+	const double z = 1;
+	struct co_case list[5];
 
 	switch (co_select(co_on_recv(a, &x, &status), co_on_send(b, y),
 	    co_on_send(b, 3, &status), co_on_recv(b, &y),
@@ -142,8 +143,10 @@ selects(chan(int) a, chan(double) b, struct co_task *task, struct co_event *e)
 	list[0] = co_on_recv(a, &x);
 	list[1] = co_on_send_from(b, &y);
 	list[2] = co_on_timeout(CO_SEC(1));
-	list[3] = co_otherwise;
-	return x + co_select_v(list, 4) + co_select_v(list, 0);
+	list[3] = co_on_send_from(b, &z, &status);
+	list[4] = co_otherwise;
+	x += chan_send_from(b, &z) + chan_try_send_from(b, &z);
+	return x + co_select_v(list, 5) + co_select_v(list, 0);
 }
 
 int good(void);
