@@ -27,14 +27,18 @@
  * I3  A watch is in r->watches from watch_new to watch_drop.
  * I4  A descriptor is told to the kernel at the next ev_run.  Should it have
  *     been closed behind our back by then, libev would abort: so the numbers
- *     that are new are looked at just before (check_fresh).
+ *     that are new are looked at just before (check_fresh).  All are told, and
+ *     so looked at, when libev makes itself a new set, and in each round of
+ *     poll(2).  Between the look and the call another thread may still close
+ *     one: co_io(3), CAVEATS.
  *
  * Closing while the loop sleeps.  ev_io_stop leaves the descriptor in the
  * kernel's set; for epoll, close(2) takes it out.  (If a duplicate of it lives
  * on, its next event finds libev without a watcher, and libev makes itself a
- * new set.)  select sees a bad number and forgets it.  poll(2) may have been
- * entered with the old set: then libev aborts for the bad number; there the
- * close waits until the poll is over (watch_drop).
+ * new set.)  select(2) keeps the file itself, so that its peer would see no
+ * end.  poll(2) may have been entered with the old set: then libev aborts for
+ * the bad number.  With these two the close waits until the call is over
+ * (watch_drop).
  *
  * Time.  libev's timers are not used: they count in milliseconds, from a clock
  * that was read a while ago.  A timerfd in the loop is armed with the absolute
@@ -112,16 +116,24 @@ plain_timer_event(struct ev_loop *loop, ev_timer *timer, int revents)
 	(void)revents;		/* that the wait ended is all */
 }
 
+static void
+anew_event(struct ev_loop *loop, ev_fork *e, int revents)
+{
+	(void)e;
+	(void)revents;
+	reactor_check_all(ev_userdata(loop));
+}
+
 /*
  * A descriptor that the kernel has just refused to watch is an event that libev
- * has noted but would sleep over.
+ * has noted but would sleep over; of one that was not even told, so would we.
  */
 static void
 before_waiting(struct ev_loop *loop)
 {
 	struct reactor *r = ev_userdata(loop);
 
-	if (unlikely(ev_pending_count(loop) > 0))
+	if (unlikely(ev_pending_count(loop) > 0 || r->nfired > 0))
 		reactor_wake(r);
 	r->waiting = 1;
 	loop_unlock(r);
@@ -212,12 +224,15 @@ make_loop(struct reactor *r)
 	if (!r->loop)
 		return errno ? -errno : -ENOMEM;
 	r->polls = ev_backend(r->loop) == EVBACKEND_POLL;
+	r->keeps = r->polls || ev_backend(r->loop) == EVBACKEND_SELECT;
 	ev_set_userdata(r->loop, r);
 	ev_set_loop_release_cb(r->loop, before_waiting, after_waiting);
 	ev_io_init(&r->wake_io, wake_event, r->event_fd, EV_READ);
 	ev_io_init(&r->timer_io, timer_event, r->timer_fd, EV_READ);
 	ev_timer_init(&r->plain_timer, plain_timer_event, 0., 0.);
+	ev_fork_init(&r->anew_event, anew_event);
 	loop_lock(r);	/* the callbacks let go of it */
+	ev_fork_start(r->loop, &r->anew_event);
 	code = start_loop(r);
 	loop_unlock(r);
 	return code;
@@ -450,6 +465,8 @@ run_loop(struct reactor *r, int64_t wait)
 	if (unlikely(r->lost))
 		start_own(r);
 	reactor_check_fresh(r);
+	if (unlikely(r->polls))
+		reactor_check_all(r);
 	if (wait != 0 && (!r->own_turn || r->nfired || !set_timer(r, wait)))
 		wait = 0;
 	r->may_doze = wait != 0;

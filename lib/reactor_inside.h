@@ -30,7 +30,11 @@ struct reactor {
 	int event_fd, timer_fd;		/* [const] timer_fd -1: there is none */
 	ev_io wake_io, timer_io;	/* [lock] */
 	ev_timer plain_timer;		/* [lock] instead of a timerfd */
+	ev_fork anew_event;		/* [lock] a new set is about to be made
+					   of all that is watched */
 	bool polls;			/* [const] the backend is poll(2) */
+	bool keeps;			/* [const] ... or select(2): what is
+					   closed meanwhile it keeps */
 	bool lost;			/* [lock] libev has dropped one of the
 					   three above */
 	struct spare *spare;		/* [lock] see reactor_spare.c */
@@ -97,8 +101,9 @@ void spare_free(struct reactor *r);	/* after the loop */
 int reactor_assure_fired(struct reactor *r, size_t room);
 /* An event, for who runs the loop. */
 void reactor_note(struct reactor *r, const struct watch *w, unsigned events);
-/* I4. */
+/* I4: those that are new; all. */
 void reactor_check_fresh(struct reactor *r);
+void reactor_check_all(struct reactor *r);
 /* Looks at what is in doubt.  The turn is held, the lock is not. */
 void reactor_recheck(struct reactor *r);
 /* To be found by watch_new, and no more.  The lock is not held. */

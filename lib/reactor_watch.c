@@ -105,7 +105,15 @@ forget_fresh(struct watch *w)
 	w->is_fresh = false;
 }
 
-/* I4.  The lock is held. */
+static void
+check_open(struct reactor *r, struct watch *w)
+{
+	if (ev_is_active(&w->io) && fcntl(w->io.fd, F_GETFD) < 0) {
+		ev_io_stop(r->loop, &w->io);
+		reactor_note(r, w, WATCH_FAILED);
+	}
+}
+
 void
 reactor_check_fresh(struct reactor *r)
 {
@@ -114,12 +122,18 @@ reactor_check_fresh(struct reactor *r)
 	for (w = r->fresh; w; w = next) {
 		next = w->fresh_next;
 		w->is_fresh = false;
-		if (ev_is_active(&w->io) && fcntl(w->io.fd, F_GETFD) < 0) {
-			ev_io_stop(r->loop, &w->io);
-			reactor_note(r, w, WATCH_FAILED);
-		}
+		check_open(r, w);
 	}
 	r->fresh = NULL;
+}
+
+void
+reactor_check_all(struct reactor *r)
+{
+	struct watch *w;
+
+	for (w = r->watches; w; w = w->next)
+		check_open(r, w);
 }
 
 static int
@@ -243,6 +257,8 @@ watch_renew(struct watch *w)
 		ev_io_set(&w->io, w->io.fd, events);
 		ev_io_start(r->loop, &w->io);
 		make_fresh(w);
+	} else {
+		ev_io_set(&w->io, w->io.fd, 0);	/* at its next start */
 	}
 	loop_unlock(r);
 }
@@ -252,7 +268,7 @@ watch_drop(struct watch *w)
 {
 	struct reactor *r = w->home;
 	uint64_t rounds = 0;
-	bool in_poll;
+	bool kept;
 
 	loop_lock(r);
 	r->nwatches--;
@@ -264,15 +280,15 @@ watch_drop(struct watch *w)
 		r->watches = w->next;
 	if (w->next)
 		w->next->prev = w->prev;
-	in_poll = r->polls && r->waiting;
-	if (in_poll) {
+	kept = r->keeps && r->waiting;
+	if (kept) {
 		rounds = r->rounds;
 		a_add_relaxed(&r->droppers, 1);
 		reactor_wake(r);
 	}
 	loop_unlock(r);
 	free(w);
-	if (!in_poll)
+	if (!kept)
 		return;
 	while (a_load_acquire(&r->rounds) == rounds)
 		os_give_way();
