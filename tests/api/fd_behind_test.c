@@ -269,7 +269,7 @@ close_in_a_thread(void *arg)
 	int v;
 
 	test_result(chan_recv(c->go, &v), 0);
-	co_sleep(CO_MS(30));		/* the worker is asleep by now */
+	co_sleep(CO_MS(300));		/* the worker sleeps for good by now */
 	test_result(co_close(c->fd[0]), 0);
 	ck_assert_int_eq(poll(&end, 1, 10000), 1);
 	test_result(chan_send(c->go, 2), 0);

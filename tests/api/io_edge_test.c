@@ -531,8 +531,8 @@ many_main(void *arg)
 	struct co_scope s;
 
 	(void)arg;
-	if (backend && strcmp(backend, "1") == 0)
-		most = MANY;	/* select(2) knows numbers, not times */
+	if (backend && strcmp(backend, "0") != 0)
+		most = MANY;	/* select(2), poll(2) know no times */
 	co_scope(s) {
 		for (i = 0; i < MANY; i++) {
 			test_result(co_spawn(one_of_many, (void *)(intptr_t)i),
