@@ -202,6 +202,7 @@ launch(const struct launch *l)
 	}
 	code = stack_reserve_cached(&w->stacks, stack_size_of(t));
 	if (unlikely(code < 0)) {
+		worker_recall_stacks(w->rt);
 		task_free(w, t);
 		return code;
 	}
@@ -256,6 +257,8 @@ launch_plain(co_fn *fn, void *arg, struct co_task *handle, void *site)
 		code = scope_add(s->current->scope, t);
 		if (unlikely(code < 0))
 			stack_unreserve_cached(&w->stacks, 0);
+	} else {
+		worker_recall_stacks(w->rt);
 	}
 	if (unlikely(code < 0)) {
 		task_free(w, t);

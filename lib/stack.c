@@ -135,6 +135,12 @@ stack_cache_flush(struct stack_cache *c)
 }
 
 void
+co__stack_cache_share(struct stack_cache *c)
+{
+	cache_give(c, 0, 0);
+}
+
+void
 stack_cache_trim(struct stack_cache *c)
 {
 	struct stack *s;
@@ -193,6 +199,10 @@ co__stack_reserve_slow(struct stack_cache *c, size_t size)
 		return stack_reserve(p, size);
 	if (c->credit == 0) {
 		n = stack_class_promise(p, &p->class, CREDIT_BATCH);
+		if (unlikely(n < 0) && c->count) {
+			co__stack_cache_share(c);
+			n = stack_class_promise(p, &p->class, CREDIT_BATCH);
+		}
 		if (n < 0)
 			return n;
 		stack_cache_add(c->credit, n);

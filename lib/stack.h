@@ -122,6 +122,7 @@ void stack_fault_thread_fini(void);
 
 /* --- the fast side -------------------------------------------------------- */
 
+void co__stack_cache_share(struct stack_cache *c);
 int co__stack_reserve_slow(struct stack_cache *c, size_t size);
 struct stack *co__stack_get_slow(struct stack_cache *c, size_t size);
 void co__stack_put_slow(struct stack_cache *c, struct stack *s);
@@ -130,6 +131,15 @@ void co__stack_put_slow(struct stack_cache *c, struct stack *s);
    read: it shows a moment of the past, which is all they ask for. */
 #define stack_cache_add(field, n) \
 	a_store_relaxed(&(field), (field) + (uint32_t)(n))
+
+/* The owner, now and then: while memory is short, what its cache holds is for
+   whoever needs it. */
+static inline void
+stack_cache_share(struct stack_cache *c)
+{
+	if (unlikely(a_load_relaxed(&c->max) == 0) && (c->count | c->credit))
+		co__stack_cache_share(c);
+}
 
 static inline int
 stack_reserve_cached(struct stack_cache *c, size_t size)

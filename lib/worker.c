@@ -115,6 +115,17 @@ worker_wake_all(struct runtime *rt)
 		worker_wake(&rt->workers[i]);
 }
 
+void
+worker_recall_stacks(struct runtime *rt)
+{
+	co_time now = os_now(), last = a_load_relaxed(&rt->recalled);
+
+	if (now - last < CO_MS(1))
+		return;
+	a_store_relaxed(&rt->recalled, now);
+	worker_wake_all(rt);
+}
+
 /* --- timers and polls ----------------------------------------------------- */
 
 static void
@@ -470,6 +481,7 @@ nod_off(struct worker *w)
 	w->now = os_now();
 	if (likely(may_sleep(w))) {			/* S3 */
 		trim_cache(w);
+		stack_cache_share(&w->stacks);
 		stat_add(w, sleeps, 1);
 		wait = sleep_time(w, &watching);
 		rt->reactor->poll(w->reactor, wait);
@@ -495,6 +507,7 @@ serve_own(struct worker *w)
 	}
 	if (unlikely(w->now >= a_load_relaxed(&w->rt->tidy_at)))
 		tidy(w);
+	stack_cache_share(&w->stacks);
 	if (w->now >= a_load_relaxed(&w->timers.next))
 		serve_timers(w, w);
 	if (w->now - w->polled >= CO_US(100)) {

@@ -131,6 +131,7 @@ struct runtime {
 	uint64_t next_id;		/* [atomic] ids given to workers */
 	uint64_t live;			/* [atomic] tasks that have not ended;
 					   kept by the slab's callers */
+	co_time recalled;		/* [atomic] last worker_recall_stacks */
 	co_time tidy_at;		/* [atomic] next hooks.tidy; CO_FOREVER
 					   while somebody is at it */
 	uint64_t tidy_picks;		/* [who tidies; read by all] picks of
@@ -209,6 +210,8 @@ void worker_wake(struct worker *w);
 /* Wakes one sleeper, if there is one. */
 void worker_wake_one(struct runtime *rt);
 void worker_wake_all(struct runtime *rt);
+/* A spawn found no room: those who sleep give back the stacks that they keep. */
+void worker_recall_stacks(struct runtime *rt);
 
 /* --- task.c --------------------------------------------------------------- */
 

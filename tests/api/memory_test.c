@@ -323,6 +323,83 @@ TEST(without_address_space_spawn_says_so_and_the_runtime_goes_on)
 }
 
 static int
+sleep_long(void *arg)
+{
+	(void)arg;
+	return co_sleep(CO_FOREVER);
+}
+
+static int
+do_nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+/* What workers that sleep keep of the little that there is comes back, also to
+   one that does not stop asking. */
+static int
+spawn_singly_after_many(void *arg)
+{
+	co_time end;
+	int i = 0, code = 0;
+	struct co_scope s;
+
+	(void)arg;
+	co_scope(s, .policy = CO_SUPERVISE) {
+		while (co_spawn(sleep_long, NULL) == 0) {
+			if (++i % 8 == 0) {
+				co_yield();
+				co_sleep(CO_US(100));
+			}
+		}
+		co_cancel(&s);
+	}
+	for (i = 0; i < 200 && code == 0; i++) {
+		end = co_now() + CO_SEC(5) * test_slow();
+		do {
+			co_scope(s)
+				code = co_spawn(do_nothing, NULL);
+		} while (code == -ENOMEM && co_now() < end);
+	}
+	return code == 0 ? 0 : 92;
+}
+
+static int
+shared_child(void *arg)
+{
+	rlim_t bytes = *(rlim_t *)arg;
+	struct rlimit limit = { bytes, bytes };
+	int code;
+
+	if (setrlimit(RLIMIT_AS, &limit) < 0)
+		return 80;
+	code = test_run(8, spawn_singly_after_many, NULL);
+	return code < 0 ? 81 : code;
+}
+
+/* As little as eight workers can begin with: a few stacks. */
+TEST(all_workers_share_what_address_space_there_is)
+{
+	struct test_child c;
+	rlim_t bytes = 64 << 20;
+	int i;
+
+	if (TEST_SANITIZED)
+		test_skip("a sanitizer needs terabytes");
+	do {
+		bytes += 2 << 20;
+		c = test_child(shared_child, &bytes);
+	} while (c.code == 81);
+	for (i = 0; i < 20; i++) {
+		ck_assert_msg(c.code == 0 || c.code == 81,
+		    "%zu: code %d, signal %d: %s", (size_t)bytes, c.code,
+		    c.signal, c.err);
+		c = test_child(shared_child, &bytes);
+	}
+}
+
+static int
 mprotect_child(void *arg)
 {
 	struct co_options o = { .workers = 2, .flags = *(unsigned *)arg };
