@@ -12,6 +12,9 @@
  * than the guard, whose far end is touched first, goes unnoticed unless the
  * code was built with -fstack-clash-protection.
  *
+ * A kernel that has no room on a stack for the frame of some other signal says
+ * SIGSEGV, too, but once only and without an address: then sp alone decides.
+ *
  * The handler may interrupt anything, so it takes no lock.  It reads a table of
  * shapes that only grows; an arena that goes leaves a hole for the next one:
  *
@@ -31,7 +34,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ	51
@@ -40,6 +45,9 @@
 enum {
 	TABLE_STEP = 60,	/* shapes in a piece: about a page */
 	BELOW_GUARD = 64 * 1024,	/* "not far"; a guess */
+	RED_ZONE = 128,		/* below sp; on x86_64 no signal uses it */
+	FRAME_GUESS = 4096,	/* of a signal, on kernels that do not say */
+	GUARD_LEAST = 4096,	/* a page, on all processors */
 	/* Beyond what the kernel puts there: our report needs 2 KiB; handlers
 	   that print a backtrace, and are called by ours, need the rest. */
 	ALTSTACK_ROOM = 64 * 1024
@@ -64,6 +72,7 @@ static const void *(*who_runs)(void);			/* [const] */
 static struct sigaction before_segv, before_bus;	/* [const] */
 static struct os_mutex install_mutex;
 static bool installed;			/* [install_mutex] */
+static size_t frame_room;		/* [const] a signal's frame and more */
 static uint32_t reported;		/* [atomic] */
 static uint32_t spent_segv, spent_bus;	/* [atomic] had SA_RESETHAND */
 
@@ -171,11 +180,35 @@ overflow_find(uintptr_t at, uintptr_t sp)
 	return NULL;
 }
 
+/* NULL unless the frame of a signal, right below sp, would be in the guard of
+   the stack that this thread runs on. */
+static const struct stack *
+overflow_by_frame(uintptr_t sp)
+{
+	const struct stack *s = NULL;
+	uintptr_t at;
+
+	for (at = sp; !s && at > sp - frame_room - GUARD_LEAST;
+	    at -= GUARD_LEAST)
+		s = overflow_find(at, sp);
+	if (!s || sp >= (uintptr_t)s->lo + frame_room)
+		return NULL;
+	return s->owner == who_runs() ? s : NULL;
+}
+
+/* context_wild: a general protection fault, such as of an address that cannot
+   be, says as little as the kernel does when it has no room for a frame. */
 #if defined __x86_64__
 static uintptr_t
 context_sp(const ucontext_t *uc)
 {
 	return (uintptr_t)uc->uc_mcontext.gregs[REG_RSP];
+}
+
+static bool
+context_wild(const ucontext_t *uc)
+{
+	return uc->uc_mcontext.gregs[REG_TRAPNO] == 13;
 }
 #elif defined __aarch64__
 static uintptr_t
@@ -193,18 +226,45 @@ context_sp(const ucontext_t *uc)
 #error "where does a signal frame keep the stack pointer on this processor?"
 #endif
 
-/* The fault happens again when we return, and the process dies of it there:
-   a core file shows the place.  A signal that was sent is sent again. */
+#if !defined __x86_64__
+static bool
+context_wild(const ucontext_t *uc)
+{
+	(void)uc;
+	return false;
+}
+#endif
+
+/*
+ * Not every fault happens again when we return, so each is sent again.  It is
+ * blocked until then, and the process dies of it where the fault was: a core
+ * file shows the place, and code and address are those of the first.
+ */
 static void
-die_of(int sig, const siginfo_t *info)
+die_of(int sig, siginfo_t *info)
 {
 	struct sigaction plain;
+	pid_t pid = getpid();
+	long tid = syscall(SYS_gettid);
 
 	memset(&plain, 0, sizeof plain);
 	plain.sa_handler = SIG_DFL;
 	sigaction(sig, &plain, NULL);
+	if (syscall(SYS_rt_tgsigqueueinfo, pid, tid, sig, info) < 0)
+		syscall(SYS_tgkill, pid, tid, sig);
+}
+
+/* Positive codes are of faults; others are of kill(2) and its kin. */
+static const struct stack *
+overflow_of(const siginfo_t *info, const ucontext_t *uc)
+{
+	uintptr_t at = (uintptr_t)info->si_addr, sp = context_sp(uc);
+
 	if (info->si_code <= 0)
-		raise(sig);
+		return NULL;
+	if (info->si_code == SI_KERNEL && at == 0)
+		return context_wild(uc) ? NULL : overflow_by_frame(sp);
+	return overflow_find(at, sp);
 }
 
 /* As the kernel would have called it, but for the stack: it is ours. */
@@ -247,18 +307,14 @@ pass_on(int sig, siginfo_t *info, void *context)
 static void
 on_fault(int sig, siginfo_t *info, void *context)
 {
-	uintptr_t sp = context_sp(context);
-	const struct stack *s = NULL;
 	int saved = errno;
+	const struct stack *s = overflow_of(info, context);
 
-	/* Positive codes are of faults; others are of kill(2) and its kin. */
-	if (info->si_code > 0)
-		s = overflow_find((uintptr_t)info->si_addr, sp);
 	if (!s) {
 		pass_on(sig, info, context);
 	} else {
 		if (a_xchg_acqrel(&reported, 1) == 0)
-			report(s, (const void *)sp);
+			report(s, (const void *)context_sp(context));
 		else
 			poll(NULL, 0, 1000);	/* another is written */
 		die_of(sig, info);
@@ -267,6 +323,14 @@ on_fault(int sig, siginfo_t *info, void *context)
 }
 
 /* --- the interface -------------------------------------------------------- */
+
+static size_t
+frame_size(void)
+{
+	size_t size = getauxval(AT_MINSIGSTKSZ);
+
+	return size ? size : FRAME_GUESS;
+}
 
 int
 stack_fault_install(void (*fn)(const struct stack *s, const void *sp),
@@ -283,6 +347,7 @@ stack_fault_install(void (*fn)(const struct stack *s, const void *sp),
 	if (!installed) {
 		report = fn;
 		who_runs = who;
+		frame_room = frame_size() + RED_ZONE;
 		if (sigaction(SIGSEGV, NULL, &before_segv) < 0 ||
 		    sigaction(SIGBUS, NULL, &before_bus) < 0 ||
 		    sigaction(SIGSEGV, &ours, NULL) < 0 ||
@@ -298,7 +363,7 @@ stack_fault_install(void (*fn)(const struct stack *s, const void *sp),
 static size_t
 altstack_size(void)
 {
-	return round_up(getauxval(AT_MINSIGSTKSZ) + ALTSTACK_ROOM, os_page());
+	return round_up(frame_size() + ALTSTACK_ROOM, os_page());
 }
 
 /* One that is there already and is large enough stays: it is in use by a

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -269,6 +270,97 @@ TEST(a_frame_that_reaches_into_the_guard_is_reported)
 	ck_assert_int_eq(r.signal, SIGSEGV);
 }
 
+/* --- where a signal's frame has no room ---------------------------------- */
+
+static volatile sig_atomic_t user_signals;
+
+static void
+user_signal(int sig)
+{
+	(void)sig;
+	user_signals++;
+}
+
+/* Its handler is to run right below our frame. */
+static noinline void
+signal_at(const char *lowest)
+{
+	char *here = __builtin_frame_address(0);
+
+	if (here - lowest > 400) {
+		signal_at(lowest);
+		__asm__ volatile("");	/* no tail call */
+		return;
+	}
+	pthread_kill(pthread_self(), SIGUSR1);
+	say(user_signals ? "handled\n" : "lost\n");
+}
+
+static void
+signal_near_the_end(void)
+{
+	signal_at(stack->lo + 600);
+}
+
+static int
+frame_without_room(void *arg)
+{
+	struct sigaction sa = { .sa_handler = user_signal };
+
+	(void)arg;
+	sigaction(SIGUSR1, &sa, NULL);
+	setup(65536);
+	run_on_stack(signal_near_the_end);
+	return 0;
+}
+
+TEST(a_signal_whose_frame_has_no_room_is_an_overflow)
+{
+	struct test_child r;
+
+	if (test_slow() > 1)
+		test_skip("the frames of sanitizers are larger than that");
+	r = test_child(frame_without_room, NULL);
+	ck_assert_str_eq(r.err, "overflow of it, 65536 bytes\n");
+	ck_assert_int_eq(r.signal, SIGSEGV);
+}
+
+/* No overflow that we know of, and it does not happen again by itself. */
+static void
+raise_kernels(void)
+{
+	siginfo_t info = { .si_signo = SIGSEGV, .si_code = SI_KERNEL };
+
+	if (syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid),
+	    SIGSEGV, &info) < 0)
+		say("refused, ");
+	say("swallowed\n");
+}
+
+static int
+fault_that_does_not_recur(void *arg)
+{
+	setup(65536);
+	if (arg)
+		run_on_stack(raise_kernels);
+	else
+		raise_kernels();
+	return 0;
+}
+
+TEST(a_fault_that_does_not_come_again_kills_as_well)
+{
+	struct test_child r;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		r = test_child(fault_that_does_not_recur, i ? &r : NULL);
+		ck_assert_ptr_null(strstr(r.err, "swallowed"));
+		ck_assert_ptr_null(strstr(r.err, "overflow of"));
+		ck_assert(died(r, SIGSEGV));
+	}
+}
+
 /* --- faults of others ---------------------------------------------------- */
 
 static volatile char *volatile nowhere;
@@ -345,6 +437,44 @@ guard_of_the_next(void *arg)
 	run_on_stack(null_write);
 	return 0;
 }
+
+#if defined __x86_64__
+/* Of an address that cannot be the kernel names none. */
+static noinline void
+wild_write_at(const char *lowest)
+{
+	if ((char *)__builtin_frame_address(0) - lowest > 400) {
+		wild_write_at(lowest);
+		__asm__ volatile("");	/* no tail call */
+		return;
+	}
+	null_write();
+}
+
+static void
+wild_write(void)
+{
+	wild_write_at(stack->lo + 600);
+}
+
+static int
+wild_pointer(void *arg)
+{
+	(void)arg;
+	setup(65536);
+	nowhere = (volatile char *)0x6b6b6b6b6b6b6b6b;
+	run_on_stack(wild_write);
+	return 0;
+}
+
+TEST(a_wild_pointer_near_the_end_of_a_stack_is_no_overflow)
+{
+	struct test_child r = test_child(wild_pointer, NULL);
+
+	ck_assert_ptr_null(strstr(r.err, "overflow of"));
+	ck_assert(died(r, SIGSEGV));
+}
+#endif
 
 TEST(a_stray_pointer_into_a_guard_is_no_overflow)
 {
