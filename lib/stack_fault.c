@@ -78,6 +78,7 @@ static uint32_t spent_segv, spent_bus;	/* [atomic] had SA_RESETHAND */
 
 static _Thread_local void *own_altstack;
 static _Thread_local stack_t altstack_before;
+static _Thread_local bool segv_was_blocked, bus_was_blocked;
 
 /* --- the table ------------------------------------------------------------ */
 
@@ -368,8 +369,8 @@ altstack_size(void)
 
 /* One that is there already and is large enough stays: it is in use by a
    sanitizer or by the program, on whose thread we run. */
-int
-stack_fault_thread_init(void)
+static int
+altstack_init(void)
 {
 	size_t size = altstack_size();
 	stack_t ours = { .ss_size = size };
@@ -394,8 +395,8 @@ stack_fault_thread_init(void)
 	return 0;
 }
 
-void
-stack_fault_thread_fini(void)
+static void
+altstack_fini(void)
 {
 	stack_t now;
 
@@ -406,4 +407,50 @@ stack_fault_thread_fini(void)
 		return;		/* we are on it: a leak is the lesser evil */
 	os_unmap(own_altstack, altstack_size());
 	own_altstack = NULL;
+}
+
+/* A fault whose signal is blocked kills, and no handler is asked. */
+static void
+mask_init(void)
+{
+	sigset_t faults, before;
+
+	sigemptyset(&faults);
+	sigemptyset(&before);
+	sigaddset(&faults, SIGSEGV);
+	sigaddset(&faults, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &faults, &before);
+	segv_was_blocked |= sigismember(&before, SIGSEGV) == 1;
+	bus_was_blocked |= sigismember(&before, SIGBUS) == 1;
+}
+
+static void
+mask_fini(void)
+{
+	sigset_t faults;
+
+	sigemptyset(&faults);
+	if (segv_was_blocked)
+		sigaddset(&faults, SIGSEGV);
+	if (bus_was_blocked)
+		sigaddset(&faults, SIGBUS);
+	pthread_sigmask(SIG_BLOCK, &faults, NULL);
+	segv_was_blocked = bus_was_blocked = false;
+}
+
+int
+stack_fault_thread_init(void)
+{
+	int code = altstack_init();
+
+	if (code == 0)
+		mask_init();
+	return code;
+}
+
+void
+stack_fault_thread_fini(void)
+{
+	mask_fini();
+	altstack_fini();
 }

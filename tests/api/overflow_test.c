@@ -182,6 +182,70 @@ TEST(an_overflow_is_named_where_guards_are_mprotects)
 	    .others = 1000 });
 }
 
+/* As before signalfd(2): the caller's mask is worker 0's. */
+static int
+run_blocked(void *arg)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	return test_run((int)(intptr_t)arg, overflow, NULL) ? 1 : 2;
+}
+
+TEST(an_overflow_is_named_where_the_caller_blocks_all_signals)
+{
+	struct test_child c;
+
+	FOR_WORKERS(w) {
+		c = test_child(run_blocked, (void *)(intptr_t)w);
+		test_has(c.err, "stack overflow in coroutine ");
+		ck_assert_int_eq(c.signal, SIGSEGV);
+	}
+}
+
+static bool
+blocked(int sig)
+{
+	sigset_t now;
+
+	sigemptyset(&now);
+	pthread_sigmask(SIG_BLOCK, NULL, &now);
+	return sigismember(&now, sig) == 1;
+}
+
+/* Who changes his mask inside finds it so afterwards. */
+static int
+block_one_more(void *arg)
+{
+	sigset_t set;
+
+	(void)arg;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	return blocked(SIGSEGV) + 2 * blocked(SIGBUS) + 4 * blocked(SIGUSR1);
+}
+
+TEST(the_caller_gets_his_signal_mask_back)
+{
+	sigset_t set;
+
+	test_result(test_run(1, block_one_more, NULL), 0);
+	ck_assert(!blocked(SIGSEGV) && !blocked(SIGBUS) && blocked(SIGUSR2));
+	sigemptyset(&set);
+	sigaddset(&set, SIGBUS);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(SIG_SETMASK, &set, NULL);
+	test_result(test_run(1, block_one_more, NULL), 4);
+	ck_assert(!blocked(SIGSEGV) && blocked(SIGBUS) && blocked(SIGUSR1));
+	ck_assert(blocked(SIGUSR2));
+	sigaddset(&set, SIGSEGV);
+	pthread_sigmask(SIG_SETMASK, &set, NULL);
+	test_result(test_run(1, block_one_more, NULL), 4);
+	ck_assert(blocked(SIGSEGV) && blocked(SIGBUS));
+}
+
 /* What co_run's caller does with his own stack is no business of weft's. */
 static int
 return_at_once(void *arg)
