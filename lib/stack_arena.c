@@ -228,11 +228,8 @@ stack_arena_free(struct stack_arena *a)
 {
 	uint32_t i;
 
-	if (munmap((void *)a->shape.base, a->shape.end - a->shape.base) < 0) {
-		bug_if(errno != ENOMEM);
+	if (!stack_fault_unmap(&a->shape))
 		return false;
-	}
-	stack_fault_unwatch(&a->shape);
 	for (i = 0; a->valgrind && i < a->shape.count; i++)
 		if (a->valgrind[i])
 			VALGRIND_STACK_DEREGISTER(a->valgrind[i] - 1);

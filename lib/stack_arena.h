@@ -133,6 +133,7 @@ void stack_arena_tidy(struct stack *s);
 
 /* The table of arenas that the fault handler searches: stack_fault.c. */
 int stack_fault_watch(const struct stack_shape *h);	/* 0 or -ENOMEM */
-void stack_fault_unwatch(const struct stack_shape *h);
+/* Unwatches and unmaps.  False: the system refused, and nothing changed. */
+bool stack_fault_unmap(const struct stack_shape *h);
 
 #endif

@@ -23,6 +23,7 @@
  *	F2  the handler looks into a stack only if the thread that faulted runs
  *	    on it: its arena cannot go meanwhile.  All other slots that it reads
  *	    may change under its eyes, and only make a comparison fail.
+ *	F3  no slot is of a map that is gone: `of` is cleared before munmap
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -34,6 +35,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -123,16 +125,28 @@ stack_fault_watch(const struct stack_shape *h)
 	return at ? 0 : -ENOMEM;
 }
 
-void
-stack_fault_unwatch(const struct stack_shape *h)
+/*
+ * F3: once the addresses are free another arena may lie there, and its stacks
+ * would be looked for by the old shape.  The slot stays ours for the case that
+ * the system refuses.
+ */
+bool
+stack_fault_unmap(const struct stack_shape *h)
 {
 	struct slot *at;
+	int error = 0;
 
 	os_mutex_lock(&table_mutex);
 	at = slot_find(h);
 	bug_if(!at);
 	a_store_release(&at->of, NULL);	/* F1 */
+	if (munmap((void *)h->base, h->end - h->base) < 0) {
+		error = errno;
+		a_store_release(&at->of, h);	/* F1 */
+	}
 	os_mutex_unlock(&table_mutex);
+	bug_if(error && error != ENOMEM);
+	return !error;
 }
 
 /* --- the handler ---------------------------------------------------------- */
