@@ -155,6 +155,98 @@ warm_max(const struct stack_class *k)
 	return max > WARM_MOST ? WARM_MOST : (uint32_t)max;
 }
 
+/* --- taking stacks back --------------------------------------------------- */
+
+/* No lock held. */
+static void
+shed_free(struct stack_pool *p, struct stack_class *k, struct stack_arena *list)
+{
+	struct stack_arena *a;
+	bool freed;
+
+	while ((a = list) != NULL) {
+		list = a->next;
+		freed = stack_arena_free(a);
+		pool_lock(p);
+		if (!freed)
+			arena_link(k, a);
+		else if (a_load_relaxed(&p->mode) == GUARD_OFF)
+			a_store_relaxed(&p->mode, GUARD_MPROTECT);
+		pool_unlock(p);
+	}
+}
+
+/* n stacks of the caller's come back; p->lock held, and kept. */
+static void
+class_back(struct stack_pool *p, struct stack_class *k, uint32_t n,
+    uint32_t credits)
+{
+	k->promised -= n + credits;
+	k->out -= n;
+	if (p->tight && k->promised < k->limit / 2)
+		stack_pool_tight(p, false);
+}
+
+static void
+put_warm(struct stack_pool *p, struct stack_class *k, struct stack **list,
+    uint32_t n, uint32_t credits)
+{
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		stack_arena_tidy(list[i]);
+	pool_lock(p);
+	for (i = 0; i < n; i++) {
+		list[i]->next = k->warm;
+		k->warm = list[i];
+	}
+	k->warm_count += n;
+	class_back(p, k, n, credits);
+	pool_unlock(p);
+}
+
+static void
+put_cold(struct stack_pool *p, struct stack_class *k, struct stack **list,
+    uint32_t n, uint32_t credits)
+{
+	struct stack_place at[CACHE_MAX + 1];
+	struct stack_arena *a, *shed = NULL;
+	uint32_t i;
+
+	for (i = 0; i < n; i++)
+		at[i] = (struct stack_place){ list[i]->arena, list[i]->index };
+	stack_arena_cool(at, n);
+	pool_lock(p);
+	class_back(p, k, n, credits);
+	for (i = 0; i < n; i++) {
+		arena_give(k, at[i].arena, at[i].index);
+		a = class_shed(k, at[i].arena);
+		if (a) {
+			a->next = shed;
+			shed = a;
+		}
+	}
+	pool_unlock(p);
+	shed_free(p, k, shed);
+}
+
+/* They stay warm if there is room, without what they hold far down; otherwise
+   they give their memory back. */
+void
+stack_class_put(struct stack_pool *p, struct stack_class *k,
+    struct stack **list, uint32_t n, uint32_t credits)
+{
+	bool warm;
+
+	pool_lock(p);
+	warm = !p->tight && k->warm_count + n <= warm_max(k);
+	pool_unlock(p);
+	if (warm)
+		put_warm(p, k, list, n, credits);
+	else
+		put_cold(p, k, list, n, credits);
+}
+
 /* --- making room ---------------------------------------------------------- */
 
 /* Each arena doubles its class, within bounds. */
@@ -308,98 +400,6 @@ stack_class_of(struct stack_pool *p, size_t size)
 	pool_unlock(p);
 	free(new);
 	return k;
-}
-
-/* --- taking stacks back --------------------------------------------------- */
-
-/* No lock held. */
-static void
-shed_free(struct stack_pool *p, struct stack_class *k, struct stack_arena *list)
-{
-	struct stack_arena *a;
-	bool freed;
-
-	while ((a = list) != NULL) {
-		list = a->next;
-		freed = stack_arena_free(a);
-		pool_lock(p);
-		if (!freed)
-			arena_link(k, a);
-		else if (a_load_relaxed(&p->mode) == GUARD_OFF)
-			a_store_relaxed(&p->mode, GUARD_MPROTECT);
-		pool_unlock(p);
-	}
-}
-
-/* n stacks of the caller's come back; p->lock held, and kept. */
-static void
-class_back(struct stack_pool *p, struct stack_class *k, uint32_t n,
-    uint32_t credits)
-{
-	k->promised -= n + credits;
-	k->out -= n;
-	if (p->tight && k->promised < k->limit / 2)
-		stack_pool_tight(p, false);
-}
-
-static void
-put_warm(struct stack_pool *p, struct stack_class *k, struct stack **list,
-    uint32_t n, uint32_t credits)
-{
-	uint32_t i;
-
-	for (i = 0; i < n; i++)
-		stack_arena_tidy(list[i]);
-	pool_lock(p);
-	for (i = 0; i < n; i++) {
-		list[i]->next = k->warm;
-		k->warm = list[i];
-	}
-	k->warm_count += n;
-	class_back(p, k, n, credits);
-	pool_unlock(p);
-}
-
-static void
-put_cold(struct stack_pool *p, struct stack_class *k, struct stack **list,
-    uint32_t n, uint32_t credits)
-{
-	struct stack_place at[CACHE_MAX + 1];
-	struct stack_arena *a, *shed = NULL;
-	uint32_t i;
-
-	for (i = 0; i < n; i++)
-		at[i] = (struct stack_place){ list[i]->arena, list[i]->index };
-	stack_arena_cool(at, n);
-	pool_lock(p);
-	class_back(p, k, n, credits);
-	for (i = 0; i < n; i++) {
-		arena_give(k, at[i].arena, at[i].index);
-		a = class_shed(k, at[i].arena);
-		if (a) {
-			a->next = shed;
-			shed = a;
-		}
-	}
-	pool_unlock(p);
-	shed_free(p, k, shed);
-}
-
-/* They stay warm if there is room, without what they hold far down; otherwise
-   they give their memory back. */
-void
-stack_class_put(struct stack_pool *p, struct stack_class *k,
-    struct stack **list, uint32_t n, uint32_t credits)
-{
-	bool warm;
-
-	pool_lock(p);
-	warm = !p->tight && k->warm_count + n <= warm_max(k);
-	pool_unlock(p);
-	if (warm)
-		put_warm(p, k, list, n, credits);
-	else
-		put_cold(p, k, list, n, credits);
 }
 
 /* --- all of it ------------------------------------------------------------ */
