@@ -189,8 +189,8 @@ stack_unreserve(struct stack_pool *p, size_t size)
 	pool_unlock(p);
 }
 
-int
-co__stack_reserve_slow(struct stack_cache *c, size_t size)
+static int
+cache_reserve(struct stack_cache *c, size_t size)
 {
 	struct stack_pool *p = c->pool;
 	int n;
@@ -199,10 +199,6 @@ co__stack_reserve_slow(struct stack_cache *c, size_t size)
 		return stack_reserve(p, size);
 	if (c->credit == 0) {
 		n = stack_class_promise(p, &p->class, CREDIT_BATCH);
-		if (unlikely(n < 0) && c->count) {
-			co__stack_cache_share(c);
-			n = stack_class_promise(p, &p->class, CREDIT_BATCH);
-		}
 		if (n < 0)
 			return n;
 		stack_cache_add(c->credit, n);
@@ -212,6 +208,19 @@ co__stack_reserve_slow(struct stack_cache *c, size_t size)
 	}
 	stack_cache_add(c->credit, -1);
 	return 0;
+}
+
+/* What lies in the caller's cache may keep the room that is lacking; others
+   share theirs (stack_cache_share) a little later. */
+int
+co__stack_reserve_slow(struct stack_cache *c, size_t size)
+{
+	int code = cache_reserve(c, size);
+
+	if (code != -ENOMEM || c->count + c->credit == 0)
+		return code;
+	co__stack_cache_share(c);
+	return cache_reserve(c, size);
 }
 
 /*

@@ -9,12 +9,22 @@
 #include <stdlib.h>
 
 enum {
-	ARENA_FIRST = 16,	/* stacks: 4 MiB, for small RLIMIT_AS */
-	ARENA_MOST = 4096,	/* stacks: 1 GiB */
-	WARM_LEAST = 256,
-	WARM_MOST = 4096,
+	/* Stacks, and no more MiB than they have by default: see at_most. */
+	ARENA_FIRST = 16, ARENA_FIRST_MIB = 4,	/* for small RLIMIT_AS */
+	ARENA_MOST = 4096, ARENA_MOST_MIB = 1024,
+	WARM_LEAST = 256, WARM_LEAST_MIB = 64,
+	WARM_MOST = 4096, WARM_MOST_MIB = 1024,
 	WARM_SHARE = 32		/* of the most that were ever out: 3 % */
 };
+
+/* So many stacks, unless they are large ones: then what is in so many MiB. */
+static uint32_t
+at_most(const struct stack_class *k, uint32_t stacks, uint32_t mib)
+{
+	size_t n = ((size_t)mib << 20) / k->size;
+
+	return n < stacks ? (uint32_t)n : stacks;
+}
 
 /* --- arenas, p->lock held ------------------------------------------------- */
 
@@ -132,41 +142,47 @@ arena_give(struct stack_class *k, struct stack_arena *a, uint32_t index)
 
 /*
  * Empty arenas go back whole: only so do their page tables, an eighth of what
- * a stack of one page costs.  Enough stays to do without a system call when
- * spawning goes on; next_arena() makes the next ones larger again.
+ * a stack of one page costs.  `spare` stacks stay besides those promised.
  */
-static struct stack_arena *
-class_shed(struct stack_class *k, struct stack_arena *a)
+static void
+class_shed(struct stack_class *k, struct stack_arena *a, uint32_t spare,
+    struct stack_arena **list)
 {
-	if (a->out != 0 || a->ready < a->shape.count ||
-	    k->limit - a->ready < k->promised + ARENA_FIRST)
-		return NULL;
+	if (a->out != 0 || k->limit - a->ready < k->promised + spare)
+		return;
 	arena_unlink(k, a);
-	return a;
+	a->next = *list;
+	*list = a;
 }
 
+/* One at least, however large. */
 static uint32_t
 warm_max(const struct stack_class *k)
 {
+	uint32_t least = at_most(k, WARM_LEAST, WARM_LEAST_MIB);
+	uint32_t most = at_most(k, WARM_MOST, WARM_MOST_MIB);
 	uint64_t max = k->out_most / WARM_SHARE;
 
-	if (max < WARM_LEAST)
-		return WARM_LEAST;
-	return max > WARM_MOST ? WARM_MOST : (uint32_t)max;
+	if (max > most)
+		max = most;
+	if (max < least)
+		max = least;
+	return max ? (uint32_t)max : 1;
 }
 
 /* --- taking stacks back --------------------------------------------------- */
 
-/* No lock held. */
-static void
+/* p->lock not held.  True if anything has gone. */
+static bool
 shed_free(struct stack_pool *p, struct stack_class *k, struct stack_arena *list)
 {
 	struct stack_arena *a;
-	bool freed;
+	bool freed, any = false;
 
 	while ((a = list) != NULL) {
 		list = a->next;
 		freed = stack_arena_free(a);
+		any |= freed;
 		pool_lock(p);
 		if (!freed)
 			arena_link(k, a);
@@ -174,6 +190,7 @@ shed_free(struct stack_pool *p, struct stack_class *k, struct stack_arena *list)
 			a_store_relaxed(&p->mode, GUARD_MPROTECT);
 		pool_unlock(p);
 	}
+	return any;
 }
 
 /* n stacks of the caller's come back; p->lock held, and kept. */
@@ -205,13 +222,15 @@ put_warm(struct stack_pool *p, struct stack_class *k, struct stack **list,
 	pool_unlock(p);
 }
 
-static void
+/* Of empty arenas enough stays to do without a system call when spawning goes
+   on; next_arena() makes the next ones larger again. */
+static bool
 put_cold(struct stack_pool *p, struct stack_class *k, struct stack **list,
     uint32_t n, uint32_t credits)
 {
+	uint32_t i, spare = at_most(k, ARENA_FIRST, ARENA_FIRST_MIB);
 	struct stack_place at[CACHE_MAX + 1];
-	struct stack_arena *a, *shed = NULL;
-	uint32_t i;
+	struct stack_arena *shed = NULL;
 
 	for (i = 0; i < n; i++)
 		at[i] = (struct stack_place){ list[i]->arena, list[i]->index };
@@ -220,14 +239,11 @@ put_cold(struct stack_pool *p, struct stack_class *k, struct stack **list,
 	class_back(p, k, n, credits);
 	for (i = 0; i < n; i++) {
 		arena_give(k, at[i].arena, at[i].index);
-		a = class_shed(k, at[i].arena);
-		if (a) {
-			a->next = shed;
-			shed = a;
-		}
+		if (at[i].arena->ready == at[i].arena->shape.count)
+			class_shed(k, at[i].arena, spare, &shed);
 	}
 	pool_unlock(p);
-	shed_free(p, k, shed);
+	return shed_free(p, k, shed);
 }
 
 /* They stay warm if there is room, without what they hold far down; otherwise
@@ -247,19 +263,55 @@ stack_class_put(struct stack_pool *p, struct stack_class *k,
 		put_cold(p, k, list, n, credits);
 }
 
+/* Warm stacks that no promise needs: they are promised to the caller, and out
+   until he puts them. */
+static uint32_t
+take_idle(struct stack_pool *p, struct stack_class *k, struct stack **ret_list)
+{
+	uint32_t n = 0;
+
+	pool_lock(p);
+	while (n < CACHE_MAX && k->warm && k->promised < k->limit) {
+		k->promised++;
+		ret_list[n++] = stack_class_warm(k);
+	}
+	pool_unlock(p);
+	return n;
+}
+
+/* p->growing held.  Gives back what a class has idle but for what lies in
+   caches, arenas with unready stacks included. */
+static bool
+class_reclaim(struct stack_pool *p, struct stack_class *k)
+{
+	struct stack *list[CACHE_MAX];
+	struct stack_arena *a, *next, *shed = NULL;
+	bool any = false;
+	uint32_t n;
+
+	do {
+		n = take_idle(p, k, list);
+		any |= put_cold(p, k, list, n, 0);
+	} while (n == CACHE_MAX);
+	pool_lock(p);
+	for (a = k->arenas; a; a = next) {
+		next = a->next;
+		class_shed(k, a, 0, &shed);
+	}
+	pool_unlock(p);
+	any |= shed_free(p, k, shed);
+	return any;
+}
+
 /* --- making room ---------------------------------------------------------- */
 
 /* Each arena doubles its class, within bounds. */
 static uint32_t
 next_arena(const struct stack_class *k, uint64_t have)
 {
-	uint64_t first = ARENA_FIRST, most = ARENA_MOST;
-	size_t whole = (size_t)1 << 30;
+	uint32_t first = at_most(k, ARENA_FIRST, ARENA_FIRST_MIB);
+	uint32_t most = at_most(k, ARENA_MOST, ARENA_MOST_MIB);
 
-	if (most > whole / k->size)
-		most = whole / k->size;		/* STACK_MAX: 1 */
-	if (first > (whole >> 8) / k->size)
-		first = (whole >> 8) / k->size;
 	if (have < first)
 		have = first;
 	if (have > most)
@@ -327,11 +379,42 @@ add_arena(struct stack_pool *p, struct stack_class *k)
 	return mode == GUARD_MPROTECT ? make_ready(p, k, a) : 0;
 }
 
+/* p->growing held. */
+static int
+add_room(struct stack_pool *p, struct stack_class *k)
+{
+	struct stack_arena *a = find_unready(p, k);
+
+	return a ? make_ready(p, k, a) : add_arena(p, k);
+}
+
+static struct stack_class *
+class_next(struct stack_pool *p, const struct stack_class *k)
+{
+	struct stack_class *next;
+
+	pool_lock(p);
+	next = k->next;
+	pool_unlock(p);
+	return next;
+}
+
+/* p->growing held.  What is idle in one class may be what another one lacks. */
+static bool
+pool_reclaim(struct stack_pool *p)
+{
+	struct stack_class *k;
+	bool any = false;
+
+	for (k = &p->class; k; k = class_next(p, k))
+		any |= class_reclaim(p, k);
+	return any;
+}
+
 /* Returns 0 when there is something to promise, perhaps by someone else. */
 static cold int
 class_grow(struct stack_pool *p, struct stack_class *k)
 {
-	struct stack_arena *a;
 	int error = 0;
 	bool enough;
 
@@ -340,8 +423,9 @@ class_grow(struct stack_pool *p, struct stack_class *k)
 	enough = k->promised < k->limit;
 	pool_unlock(p);
 	if (!enough) {
-		a = find_unready(p, k);
-		error = a ? make_ready(p, k, a) : add_arena(p, k);
+		error = add_room(p, k);
+		if (error && pool_reclaim(p))
+			error = add_room(p, k);
 		pool_lock(p);
 		stack_pool_tight(p, error != 0);
 		pool_unlock(p);

@@ -15,10 +15,14 @@
  * `out` counts stacks that the pool has given away, be they used or cached.
  * `warm` ones count as neither out nor promised: they are the pool's own.
  *
+ * What is kept idle, warm or as empty arenas, is bounded by count and by size.
+ * When the system refuses more, all that no promise needs goes back to it, of
+ * all classes, but for what lies in caches; then it is asked once more.
+ *
  * Locks: p->lock, rank LOCK_STACK, for a few dozen instructions.  p->growing,
  * which sleeps, is held around the system calls that make room; it is taken
- * first.  Memory is given back with no lock held: the stacks are still `out`
- * then, and nobody else knows them.
+ * first.  Memory is given back without p->lock: the stacks are still `out`
+ * then, and promised, and nobody else knows them.
  */
 #ifndef WEFT_STACK_POOL_H
 #define WEFT_STACK_POOL_H

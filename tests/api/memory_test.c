@@ -400,6 +400,71 @@ TEST(all_workers_share_what_address_space_there_is)
 }
 
 static int
+spawn_sized(size_t size, int most)
+{
+	struct co_spawn_options o = { .stack_size = size };
+	struct limited l = { .go = CO_EVENT_INIT };
+	struct co_scope s;
+	int code = 0;
+
+	co_scope(s) {
+		while (l.spawned < most && code == 0) {
+			code = co_spawn_with(&o, wait_go, &l);
+			l.spawned += code == 0;
+		}
+		while (load(&l.there) < l.spawned)
+			co_yield();
+		co_event_set(&l.go);
+	}
+	return l.spawned;
+}
+
+static int
+one_size_after_another(void *arg)
+{
+	int n;
+
+	(void)arg;
+	n = spawn_sized(64 << 20, 100);
+	fprintf(stderr, "%d of 64 MiB\n", n);
+	if (n < 10 || n == 100)
+		return 84;
+	n = spawn_sized(0, 3000);
+	fprintf(stderr, "then %d of the default size\n", n);
+	if (n < 3000)
+		return 85;
+	n = spawn_sized(64 << 20, 100);
+	fprintf(stderr, "then %d of 64 MiB\n", n);
+	return n < 8 ? 86 : 0;
+}
+
+static int
+sizes_child(void *arg)
+{
+	struct rlimit limit = { (rlim_t)1 << 30, (rlim_t)1 << 30 };
+	int code;
+
+	if (setrlimit(RLIMIT_AS, &limit) < 0)
+		return 80;
+	code = test_run((int)(intptr_t)arg, one_size_after_another, NULL);
+	return code < 0 ? 81 : code;
+}
+
+TEST(stacks_that_have_ended_leave_their_room_to_those_of_another_size)
+{
+	struct test_child c;
+	int w;
+
+	if (TEST_SANITIZED)
+		test_skip("a sanitizer needs terabytes");
+	for (w = 1; w <= 2; w++) {
+		c = test_child(sizes_child, (void *)(intptr_t)w);
+		ck_assert_msg(c.code == 0, "code %d, signal %d: %s", c.code,
+		    c.signal, c.err);
+	}
+}
+
+static int
 mprotect_child(void *arg)
 {
 	struct co_options o = { .workers = 2, .flags = *(unsigned *)arg };

@@ -554,6 +554,60 @@ TEST(a_small_address_space_is_used_up_and_found_again)
 	teardown();
 }
 
+/* Stacks of one size until there are no more; then all are put. */
+static int
+use_up(size_t size)
+{
+	int n, i;
+
+	for (n = 0; stack_reserve_cached(&cache, size) == 0; n++) {
+		ck_assert_int_lt(n, (int)ARRAY_LEN(crowd));
+		crowd[n] = stack_get(&cache, size);
+	}
+	for (i = 0; i < n; i++)
+		stack_put(&cache, crowd[i]);
+	return n;
+}
+
+TEST(idle_stacks_of_one_size_make_room_for_another)
+{
+	enum { LARGE = 64 << 20, ROOM = 1 << 30 };
+	struct rlimit lim;
+	int round;
+
+	if (test_slow() > 1)
+		test_skip("sanitizers and valgrind need address space");
+	setup(DEFAULT, false);
+	getrlimit(RLIMIT_AS, &lim);
+	lim.rlim_cur = (rlim_t)status_kb("VmSize:") * 1024 + ROOM;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &lim), 0);
+	for (round = 0; round < 3; round++) {
+		test_between(use_up(LARGE), ROOM / LARGE * 3 / 4, ROOM / LARGE);
+		test_between(use_up(0), ROOM / DEFAULT * 3 / 4, ROOM / DEFAULT);
+		test_between(use_up(65536), ROOM / 65536 * 3 / 4, ROOM / 65536);
+	}
+	lim.rlim_cur = lim.rlim_max;
+	setrlimit(RLIMIT_AS, &lim);
+	teardown();
+}
+
+TEST(large_stacks_are_not_kept_by_the_hundred)
+{
+	struct stack *s[40];
+	int i, round;
+
+	setup(DEFAULT, false);
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < 40; i++)
+			s[i] = get(64 << 20);
+		for (i = 0; i < 40; i++)
+			stack_put(&cache, s[i]);
+		/* The one that is warm may be in the largest arena. */
+		ck_assert_uint_le(stats().mapped, 16);
+	}
+	teardown();
+}
+
 /*
  * Each call fails once, at every index, with what it may fail with: a promise
  * is refused or kept, and later all goes well.
@@ -711,6 +765,20 @@ TEST(guards_by_mprotect_end_at_the_limit_of_maps, .seconds = 120)
 	crowd_put(n);
 	test_result(stack_reserve_cached(&cache, 0), 0);
 	stack_put(&cache, stack_get(&cache, 0));
+	teardown();
+}
+
+TEST(idle_guards_of_one_size_make_room_for_another, .seconds = 120)
+{
+	int i, limit = map_limit();
+
+	if (test_slow() > 1 || limit > 100000)
+		test_skip("too many maps to use up");
+	setenv("WEFT_STACK_GUARD", "mprotect", 1);
+	setup(DEFAULT, false);
+	for (i = 0; i < 3; i++)
+		test_between(use_up(i % 2 ? 0 : 20480), limit / 2 - 1000,
+		    limit / 2);
 	teardown();
 }
 
