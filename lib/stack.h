@@ -109,8 +109,8 @@ void stack_stats_get(struct stack_pool *p, struct stack_stats *ret);
 
 /*
  * Overflow.  stack_fault_install() puts in the SIGSEGV and SIGBUS handler of
- * the process, once; stack_fault_thread_init() gives the calling thread an
- * alternate signal stack, and unblocks these two until _fini.  On a fault in
+ * the process, or back on top; stack_fault_thread_init() gives the calling
+ * thread an alternate signal stack, and unblocks these two until _fini.  On a fault in
  * the guard of a stack of any pool the handler calls report (with the stack),
  * which writes the line, and the process dies of the signal; other faults go to
  * the handler there before.

@@ -24,6 +24,13 @@
  *	    on it: its arena cannot go meanwhile.  All other slots that it reads
  *	    may change under its eyes, and only make a comparison fail.
  *	F3  no slot is of a map that is gone: `of` is cleared before munmap
+ *
+ * LAYERS.  Our handler hands on to the one that it replaced.  A program may take
+ * it away, or put another over it that hands on to ours; the next co_run puts
+ * ours on top again.  Were it the same then, these two would call each other
+ * for ever.  So there is one for each that was replaced:
+ *
+ *	entry_1 -> theirs -> entry_0 -> what was there at first
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -50,6 +57,7 @@ enum {
 	RED_ZONE = 128,		/* below sp; on x86_64 no signal uses it */
 	FRAME_GUESS = 4096,	/* of a signal, on kernels that do not say */
 	GUARD_LEAST = 4096,	/* a page, on all processors */
+	LAYERS = 4,		/* then a handler that is new stays; a guess */
 	/* Beyond what the kernel puts there: our report needs 2 KiB; handlers
 	   that print a backtrace, and are called by ours, need the rest. */
 	ALTSTACK_ROOM = 64 * 1024
@@ -71,12 +79,17 @@ static struct os_mutex table_mutex;
 
 static void (*report)(const struct stack *s, const void *sp);	/* [const] */
 static const void *(*who_runs)(void);			/* [const] */
-static struct sigaction before_segv, before_bus;	/* [const] */
-static struct os_mutex install_mutex;
-static bool installed;			/* [install_mutex] */
 static size_t frame_room;		/* [const] a signal's frame and more */
 static uint32_t reported;		/* [atomic] */
-static uint32_t spent_segv, spent_bus;	/* [atomic] had SA_RESETHAND */
+
+struct layer {				/* see LAYERS */
+	struct sigaction before;	/* [const] once it is used */
+	uint32_t spent;			/* [atomic] `before`, of SA_RESETHAND */
+	bool used;			/* [install_mutex] */
+};
+
+static struct layer segv_layers[LAYERS], bus_layers[LAYERS];
+static struct os_mutex install_mutex;
 
 static _Thread_local void *own_altstack;
 static _Thread_local stack_t altstack_before;
@@ -284,14 +297,13 @@ overflow_of(const siginfo_t *info, const ucontext_t *uc)
 
 /* As the kernel would have called it, but for the stack: it is ours. */
 static void
-pass_on(int sig, siginfo_t *info, void *context)
+pass_on(struct layer *l, int sig, siginfo_t *info, void *context)
 {
-	const struct sigaction *before =
-	    sig == SIGSEGV ? &before_segv : &before_bus;
-	uint32_t *spent = sig == SIGSEGV ? &spent_segv : &spent_bus;
+	const struct sigaction *before = &l->before;
 	sigset_t mask;
 
-	if (before->sa_flags & (int)SA_RESETHAND && a_xchg_acqrel(spent, 1)) {
+	if (before->sa_flags & (int)SA_RESETHAND &&
+	    a_xchg_acqrel(&l->spent, 1)) {
 		die_of(sig, info);
 		return;
 	}
@@ -320,13 +332,13 @@ pass_on(int sig, siginfo_t *info, void *context)
 }
 
 static void
-on_fault(int sig, siginfo_t *info, void *context)
+on_fault(struct layer *l, int sig, siginfo_t *info, void *context)
 {
 	int saved = errno;
 	const struct stack *s = overflow_of(info, context);
 
 	if (!s) {
-		pass_on(sig, info, context);
+		pass_on(l, sig, info, context);
 	} else {
 		if (a_xchg_acqrel(&reported, 1) == 0)
 			report(s, (const void *)context_sp(context));
@@ -337,7 +349,77 @@ on_fault(int sig, siginfo_t *info, void *context)
 	errno = saved;
 }
 
+static struct layer *
+layers_of(int sig)
+{
+	return sig == SIGSEGV ? segv_layers : bus_layers;
+}
+
+#define ENTRY(n) \
+	static void \
+	entry_##n(int sig, siginfo_t *info, void *context) \
+	{ \
+		on_fault(&layers_of(sig)[n], sig, info, context); \
+	}
+ENTRY(0)
+ENTRY(1)
+ENTRY(2)
+ENTRY(3)
+
+static void (*const entries[LAYERS])(int, siginfo_t *, void *) = {
+	entry_0, entry_1, entry_2, entry_3
+};
+
 /* --- the interface -------------------------------------------------------- */
+
+static bool
+is_ours(const struct sigaction *act)
+{
+	int i;
+
+	for (i = 0; i < LAYERS; i++)
+		if (act->sa_sigaction == entries[i])
+			return true;
+	return false;
+}
+
+/* install_mutex held.  The layer over this handler, or LAYERS. */
+static int
+layer_for(struct layer *layers, const struct sigaction *now)
+{
+	int i;
+
+	for (i = 0; i < LAYERS && layers[i].used; i++)
+		if (layers[i].before.sa_sigaction == now->sa_sigaction &&
+		    layers[i].before.sa_flags == now->sa_flags)
+			break;
+	return i;
+}
+
+/* install_mutex held. */
+static int
+put_on_top(int sig)
+{
+	struct sigaction now, ours;
+	struct layer *l;
+	int i;
+
+	if (sigaction(sig, NULL, &now) < 0)
+		return -errno;
+	i = layer_for(layers_of(sig), &now);
+	if (is_ours(&now) || i == LAYERS)
+		return 0;
+	l = &layers_of(sig)[i];
+	if (!l->used)
+		l->before = now;
+	l->used = true;
+	a_store_relaxed(&l->spent, 0);	/* before sigaction, for the handler */
+	memset(&ours, 0, sizeof ours);
+	ours.sa_sigaction = entries[i];
+	ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
+	sigemptyset(&ours.sa_mask);
+	return sigaction(sig, &ours, NULL) < 0 ? -errno : 0;
+}
 
 static size_t
 frame_size(void)
@@ -351,26 +433,17 @@ int
 stack_fault_install(void (*fn)(const struct stack *s, const void *sp),
     const void *(*who)(void))
 {
-	struct sigaction ours;
-	int error = 0;
+	int error;
 
-	memset(&ours, 0, sizeof ours);
-	ours.sa_sigaction = on_fault;
-	ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
-	sigemptyset(&ours.sa_mask);
 	os_mutex_lock(&install_mutex);
-	if (!installed) {
+	if (!report) {
 		report = fn;
 		who_runs = who;
 		frame_room = frame_size() + RED_ZONE;
-		if (sigaction(SIGSEGV, NULL, &before_segv) < 0 ||
-		    sigaction(SIGBUS, NULL, &before_bus) < 0 ||
-		    sigaction(SIGSEGV, &ours, NULL) < 0 ||
-		    sigaction(SIGBUS, &ours, NULL) < 0)
-			error = -errno;
-		else
-			installed = true;
 	}
+	error = put_on_top(SIGSEGV);
+	if (!error)
+		error = put_on_top(SIGBUS);
 	os_mutex_unlock(&install_mutex);
 	return error;
 }

@@ -246,13 +246,31 @@ TEST(the_caller_gets_his_signal_mask_back)
 	ck_assert(blocked(SIGSEGV) && blocked(SIGBUS));
 }
 
-/* What co_run's caller does with his own stack is no business of weft's. */
 static int
 return_at_once(void *arg)
 {
 	return (int)(intptr_t)arg;
 }
 
+/* As a crash reporter does that puts back what it had found. */
+static int
+run_after_reset(void *arg)
+{
+	test_result(test_run(2, return_at_once, NULL), 0);
+	signal(SIGSEGV, SIG_DFL);
+	signal(SIGBUS, SIG_DFL);
+	return test_run(2, (co_fn *)arg, NULL) ? 1 : 2;
+}
+
+TEST(an_overflow_is_named_though_the_handler_was_taken_away_between_runs)
+{
+	struct test_child c = test_child(run_after_reset, (void *)overflow);
+
+	test_has(c.err, "stack overflow in coroutine ");
+	ck_assert_int_eq(c.signal, SIGSEGV);
+}
+
+/* What co_run's caller does with his own stack is no business of weft's. */
 static int
 overflow_after(void *arg)
 {

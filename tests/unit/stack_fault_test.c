@@ -574,6 +574,75 @@ TEST(a_handler_that_was_to_run_once_runs_once)
 	ck_assert(died(r, SIGSEGV));
 }
 
+static struct sigaction under;
+
+static void
+user_chained(int sig, siginfo_t *info, void *context)
+{
+	say("chained\n");
+	under.sa_sigaction(sig, info, context);
+}
+
+static void
+install_again(void)
+{
+	if (stack_fault_install(report, who_runs) != 0)
+		abort();
+}
+
+static int
+taken_away(void *arg)
+{
+	int i;
+
+	setup(65536);
+	for (i = 0; i < 20; i++) {
+		signal(SIGSEGV, i % 2 ? SIG_DFL : SIG_IGN);
+		signal(SIGBUS, i % 2 ? SIG_DFL : user_returns);
+		install_again();
+	}
+	run_on_stack(arg ? overflow : null_write);
+	return 0;
+}
+
+TEST(a_handler_that_was_taken_away_is_put_back)
+{
+	struct test_child r = test_child(taken_away, &r);
+
+	ck_assert_str_eq(r.err, "overflow of it, 65536 bytes\n");
+	ck_assert(died(r, SIGSEGV));
+	r = test_child(taken_away, NULL);
+	ck_assert_ptr_null(strstr(r.err, "overflow of"));
+	ck_assert(died(r, SIGSEGV));
+}
+
+/* Theirs hands on to ours, and ours to theirs. */
+static int
+put_over_ours(void *arg)
+{
+	struct sigaction sa = { .sa_sigaction = user_chained,
+		.sa_flags = SA_SIGINFO };
+
+	setup(65536);
+	sigaction(SIGSEGV, &sa, &under);
+	install_again();
+	install_again();
+	run_on_stack(arg ? overflow : null_write);
+	return 0;
+}
+
+TEST(a_handler_put_over_ours_comes_under_it_and_is_asked_once)
+{
+	struct test_child r = test_child(put_over_ours, &r);
+
+	ck_assert_str_eq(r.err, "overflow of it, 65536 bytes\n");
+	ck_assert(died(r, SIGSEGV));
+	r = test_child(put_over_ours, NULL);
+	ck_assert_int_eq(strncmp(r.err, "chained\n", 8), 0);
+	ck_assert_ptr_null(strstr(r.err + 1, "chained"));
+	ck_assert(died(r, SIGSEGV));
+}
+
 static int caught;
 
 static void
