@@ -75,16 +75,19 @@ accept_loop(struct fd *f, struct task *t, struct accepting *a)
 {
 	const struct io_call call = { .attempt = try_accept, .arg = a,
 	    .event = WATCH_READ, .may_block = true };
+	uint32_t closes = fd_closes(f);
 	co_time pause = 0;
 	int n, code;
 
 	for (;;) {
-		n = (int)io_loop(f, t, &call);
+		n = (int)io_loop(f, t, &call, closes);
 		if (n >= 0)
 			return n;
 		if (is_of_the_peer(n)) {
 			io_breathe(f, t);
 			code = wait_check(t);	/* or n is a scope's */
+			if (code == 0)
+				code = fd_same(f, closes);
 			if (code < 0)
 				return code;
 			continue;
@@ -93,6 +96,8 @@ accept_loop(struct fd *f, struct task *t, struct accepting *a)
 			return n;
 		pause = longer(pause);
 		code = fd_pause(f, t, pause);
+		if (code == 0)
+			code = fd_same(f, closes);
 		if (code < 0)
 			return code;
 	}
@@ -155,12 +160,12 @@ try_connect(int num, const struct sockaddr *to, socklen_t tolen)
 }
 
 static int
-await_connection(struct fd *f, struct task *t)
+await_connection(struct fd *f, struct task *t, uint32_t closes)
 {
 	int code;
 
 	do {
-		code = fd_wait(f, t, WATCH_WRITE, true);
+		code = fd_wait(f, t, WATCH_WRITE, true, closes);
 		if (code < 0)
 			return code;
 		code = connected(f->num);
@@ -172,6 +177,7 @@ static int
 connect_loop(struct fd *f, struct task *t, const struct sockaddr *to,
     socklen_t tolen)
 {
+	uint32_t closes = fd_closes(f);
 	co_time pause = 0;
 	int code;
 
@@ -184,13 +190,15 @@ connect_loop(struct fd *f, struct task *t, const struct sockaddr *to,
 			return 0;
 		if (code == -EINPROGRESS || code == -EINTR ||
 		    code == -EALREADY)
-			return await_connection(f, t);
+			return await_connection(f, t, closes);
 		if (code != -EAGAIN)
 			return code;
 		/* A Unix socket's queue is full; nobody tells when it has
 		   room again. */
 		pause = pause ? longer(pause) : CO_MS(1);
 		code = fd_pause(f, t, pause);
+		if (code == 0)
+			code = fd_same(f, closes);
 		if (code < 0)
 			return code;
 	}

@@ -32,6 +32,11 @@
  *	    of been read.  Who began to wait after the round that it is from is
  *	    not woken by it: if there is still something, the next tells
  *	    (tests/models/fd_round.pml).
+ *	F6  who was woken may run only after the number was forgotten, closed,
+ *	    and given to a stranger: after each wait f->closes is compared with
+ *	    what it was when the call began.  It is read without the lock: who
+ *	    forgets a number at the same time as others begin calls on it has
+ *	    the race with or without us.
  *
  * Behind our back.  Libraries close with close(2), and the number comes back as
  * another file.  co_close is the right way, but the other must not hang anybody
@@ -365,6 +370,13 @@ fd_leave(struct fd *f)
 		fd_drop(f);
 }
 
+/* F6.  The lock is held. */
+static void
+count_close(struct fd *f)
+{
+	a_store_relaxed(&f->closes, f->closes + 1);
+}
+
 EXPORT int
 co_close(int num)
 {
@@ -382,7 +394,7 @@ co_close(int num)
 		return -EBADF;
 	}
 	f->gen++;
-	f->closes++;
+	count_close(f);
 	fd_unwatch(f);
 	list = fd_claim_all(f, -EBADF);
 	if (f->users == 0)
@@ -408,7 +420,7 @@ co_forget(int num)
 	fd_take_settled(f);
 	closing = f->state == FD_CLOSING;
 	if (!closing)
-		f->closes++;
+		count_close(f);
 	if (f->state == FD_OPEN) {
 		fd_unwatch(f);
 		f->gen++;

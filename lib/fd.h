@@ -53,7 +53,8 @@ struct fd {
 	int num;		/* [const once it was used] */
 	uint32_t gen;		/* [lock] one more for each file that the number
 				   has stood for */
-	uint32_t closes;	/* [lock] how often closed or forgotten */
+	uint32_t closes;	/* [atomic] how often closed or forgotten;
+				   written under the lock, read by users */
 	uint32_t users;		/* [lock] between enter and leave */
 	uint8_t state;		/* [lock] enum fd_state */
 	uint8_t kind;		/* [atomic] enum fd_kind; set under the lock,
@@ -96,13 +97,33 @@ void fd_adopt(int num, enum fd_kind kind);
 int fd_wait_both(struct fd *f, struct task *t, unsigned events, bool sure,
     struct fd *other);
 
-static inline int
-fd_wait(struct fd *f, struct task *t, unsigned events, bool sure)
+/*
+ * F6: a wait ends the call, with -EBADF, when the number was closed or
+ * forgotten since the call began: `closes` is what fd_closes gave then.
+ */
+static inline uint32_t
+fd_closes(const struct fd *f)
 {
-	return fd_wait_both(f, t, events, sure, NULL);
+	return a_load_relaxed(&f->closes);
 }
 
-/* Waits for the duration, or for co_close: 0, -EBADF or a scope's code. */
+static inline int
+fd_same(const struct fd *f, uint32_t closes)
+{
+	return likely(fd_closes(f) == closes) ? 0 : -EBADF;
+}
+
+static inline int
+fd_wait(struct fd *f, struct task *t, unsigned events, bool sure,
+    uint32_t closes)
+{
+	int code = fd_wait_both(f, t, events, sure, NULL);
+
+	return code < 0 ? code : fd_same(f, closes);
+}
+
+/* Waits for the duration, or for co_close: 0, -EBADF or a scope's code.  See
+   F6. */
 int fd_pause(struct fd *f, struct task *t, co_time duration);
 
 /*

@@ -79,14 +79,15 @@ io_on_pool(struct fd *f, struct task *t, io_try *attempt, void *arg,
 
 /* Blocking, and none of ours: a thing to ask before each call. */
 static int
-wait_for_shared(struct fd *f, struct task *t, const struct io_call *call)
+wait_for_shared(struct fd *f, struct task *t, const struct io_call *call,
+    uint32_t closes)
 {
 	int n;
 
 	while ((n = fd_poll(f, call->event)) == 0) {
 		if (call->no_wait)
 			return -EAGAIN;
-		n = fd_wait(f, t, call->event, true);
+		n = fd_wait(f, t, call->event, true, closes);
 		if (n < 0)
 			return n;
 	}
@@ -95,7 +96,8 @@ wait_for_shared(struct fd *f, struct task *t, const struct io_call *call)
 
 /* An attempt failed.  0: make another one. */
 static int
-failed(struct fd *f, struct task *t, const struct io_call *call, int code)
+failed(struct fd *f, struct task *t, const struct io_call *call,
+    uint32_t closes, int code)
 {
 	switch (-code) {
 	case EINTR:
@@ -104,7 +106,7 @@ failed(struct fd *f, struct task *t, const struct io_call *call, int code)
 		if (call->no_wait)
 			return code;
 		fd_set_dry(f, call->event);
-		return fd_wait(f, t, call->event, true);
+		return fd_wait(f, t, call->event, true, closes);
 	case ENOTSOCK:
 		/* Has it become something else behind our back? */
 		if (!io_is_socket(f) || fd_renew(f) < 0 || io_is_socket(f))
@@ -119,33 +121,38 @@ failed(struct fd *f, struct task *t, const struct io_call *call, int code)
 }
 
 ssize_t
-io_loop(struct fd *f, struct task *t, const struct io_call *call)
+io_loop(struct fd *f, struct task *t, const struct io_call *call,
+    uint32_t closes)
 {
 	ssize_t n;
 	int code;
 
 	if (fd_is_dry(f, call->event) && !call->no_wait) {
-		code = fd_wait(f, t, call->event, false);
+		code = fd_wait(f, t, call->event, false, closes);
 		if (unlikely(code < 0))
 			return code;
 	}
 	for (;;) {
 		if (unlikely(fd_kind(f) == FD_FILE)) {
 			code = io_on_pool(f, t, call->attempt, call->arg, &n);
+			if (code == 0)
+				return n;
 			if (code > 0)
-				continue;
-			return code < 0 ? code : n;
+				code = fd_same(f, closes);
+			if (code < 0)
+				return code;
+			continue;
 		}
 		if (unlikely(fd_is_shared(f)) &&
 		    (call->may_block || !io_is_socket(f))) {
-			code = wait_for_shared(f, t, call);
+			code = wait_for_shared(f, t, call, closes);
 			if (code < 0)
 				return code;
 		}
 		n = call->attempt(f, call->arg);
 		if (likely(n >= 0))
 			return n;
-		code = failed(f, t, call, (int)n);
+		code = failed(f, t, call, closes, (int)n);
 		if (code < 0)
 			return code;
 	}
@@ -176,7 +183,7 @@ io_do(int num, const struct io_call *call)
 	code = fd_enter(num, &f);
 	if (unlikely(code < 0))
 		return code;
-	n = io_loop(f, t, call);
+	n = io_loop(f, t, call, fd_closes(f));
 	if (likely(n >= 0))
 		io_breathe(f, t);
 	fd_leave(f);
@@ -492,6 +499,7 @@ co_write_full(int fd, const void *buf, size_t n)
 static int
 wait_loop(struct fd *f, struct task *t, unsigned events)
 {
+	uint32_t closes = fd_closes(f);
 	int n;
 
 	for (;;) {
@@ -500,7 +508,7 @@ wait_loop(struct fd *f, struct task *t, unsigned events)
 			fd_renew(f);
 		if (n != 0)
 			return n;
-		n = fd_wait(f, t, events, true);
+		n = fd_wait(f, t, events, true, closes);
 		if (n < 0)
 			return n;
 	}

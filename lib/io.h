@@ -28,8 +28,9 @@ struct io_call {
 /* Attempts until there is a result other than -EAGAIN and -EINTR. */
 ssize_t io_do(int num, const struct io_call *call);
 
-/* The same within fd_enter and fd_leave. */
-ssize_t io_loop(struct fd *f, struct task *t, const struct io_call *call);
+/* The same within fd_enter and fd_leave; `closes` is of then, F6 of fd.c. */
+ssize_t io_loop(struct fd *f, struct task *t, const struct io_call *call,
+    uint32_t closes);
 
 /* Runs one attempt on the pool: 0, and *ret is what it gave; 1, f has become
    another file, begin anew; or a code below 0.  Then it never ran. */

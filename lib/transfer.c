@@ -18,6 +18,7 @@
 
 struct transfer {
 	struct fd *in, *out;
+	uint32_t in_closes, out_closes;	/* F6 of fd.c */
 	off_t *in_at, *out_at;
 	size_t n;
 	unsigned flags;
@@ -103,6 +104,14 @@ wait_for_either(struct transfer *x, struct task *t)
 	return wait_check(t);
 }
 
+static int
+still_both(const struct transfer *x)
+{
+	int code = fd_same(x->in, x->in_closes);
+
+	return code < 0 ? code : fd_same(x->out, x->out_closes);
+}
+
 /* As io_on_pool; there only if one of them is a file. */
 static int
 try_once(struct transfer *x, struct task *t, io_try *attempt, ssize_t *ret)
@@ -123,7 +132,8 @@ transfer_loop(struct transfer *x, struct task *t, io_try *attempt)
 	int code;
 
 	for (;;) {
-		if ((code = io_assure_nonblocking(x->in)) < 0 ||
+		if ((code = still_both(x)) < 0 ||
+		    (code = io_assure_nonblocking(x->in)) < 0 ||
 		    (code = io_assure_nonblocking(x->out)) < 0 ||
 		    (code = ends_ready(x, t, false)) < 0)
 			return code;
@@ -162,6 +172,8 @@ transfer(int out, int in, struct transfer *x, io_try *attempt)
 		fd_leave(x->in);
 		return code;
 	}
+	x->in_closes = fd_closes(x->in);
+	x->out_closes = fd_closes(x->out);
 	n = transfer_loop(x, t, attempt);
 	if (n > 0)
 		io_breathe(x->out, t);

@@ -318,6 +318,141 @@ TEST(a_thread_that_waits_hears_that_its_descriptor_is_forgotten)
 	close(fd[1]);
 }
 
+/* --- forgotten between the wake-up and the next attempt ------------------- */
+
+static struct {
+	int fd, bell, sink;
+	int got;
+} woken;
+
+/* As a library does: fd is another file now, and holds something. */
+static void
+make_stranger(int *ret_peer)
+{
+	int other[2];
+
+	test_result(co_forget(woken.fd), 0);
+	close(woken.fd);
+	pair(SOCK_STREAM, other);
+	if (other[0] != woken.fd) {
+		if (other[1] == woken.fd)
+			other[1] = dup(other[1]);
+		ck_assert_int_eq(dup2(other[0], woken.fd), woken.fd);
+		close(other[0]);
+	}
+	ck_assert_int_eq(write(other[1], "secret", 6), 6);
+	*ret_peer = other[1];
+}
+
+static void
+ask_stranger(int peer)
+{
+	char buf[8];
+
+	ck_assert_int_eq(recv(woken.fd, buf, sizeof buf, MSG_DONTWAIT), 6);
+	test_result(co_forget(woken.fd), 0);
+	close(woken.fd);
+	close(peer);
+}
+
+static int
+read_woken(void *arg)
+{
+	char buf[8];
+
+	(void)arg;
+	woken.got = (int)co_read(woken.fd, buf, sizeof buf);
+	return 0;
+}
+
+static int
+wait_woken(void *arg)
+{
+	(void)arg;
+	woken.got = co_wait_fd(woken.fd, CO_READ);
+	return 0;
+}
+
+static int
+splice_woken(void *arg)
+{
+	(void)arg;
+	woken.got = (int)co_splice(woken.fd, NULL, woken.sink, NULL, 8, 0);
+	return 0;
+}
+
+static int
+change_file(void *arg)
+{
+	uint64_t v;
+
+	test_result(co_read(woken.bell, &v, sizeof v), sizeof v);
+	make_stranger(arg);
+	return 0;
+}
+
+/* Both are woken in one turn of the loop, and he who waits for the bell runs
+   first. */
+static int
+woken_main(void *arg)
+{
+	static co_fn *const calls[] = { read_woken, wait_woken, splice_woken };
+	static const uint64_t one = 1;
+	int i, stranger = -1, p[2], fd[2];
+	struct co_scope s;
+
+	(void)arg;
+	for (i = 0; i < 3; i++) {
+		woken.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		ck_assert_int_eq(pipe(p), 0);
+		pair(SOCK_STREAM, fd);
+		woken.fd = fd[0];
+		woken.sink = p[1];
+		co_scope(s) {
+			test_result(co_spawn(calls[i], NULL), 0);
+			test_result(co_spawn(change_file, &stranger), 0);
+			test_result(co_sleep(CO_MS(5)), 0);
+			ck_assert_int_eq(write(woken.bell, &one, sizeof one),
+			    sizeof one);
+			ck_assert_int_eq(write(fd[1], "old", 3), 3);
+		}
+		test_result(s.status, 0);
+		test_result(woken.got, -EBADF);
+		ask_stranger(stranger);
+		test_result(co_close(woken.bell), 0);
+		test_result(co_close(p[0]), 0);
+		test_result(co_close(p[1]), 0);
+		test_result(co_close(fd[1]), 0);
+	}
+	return 0;
+}
+
+TEST(who_was_woken_and_then_forgotten_reads_from_no_stranger)
+{
+	setenv("WEFT_CHAOS", "0", 1);	/* it has an order of its own */
+	test_result(test_run(1, woken_main, NULL), 0);
+}
+
+TEST(a_thread_that_polls_what_was_forgotten_reads_from_no_stranger)
+{
+	int fd[2], stranger;
+	pthread_t thread;
+	void *result;
+
+	pair(SOCK_STREAM, fd);
+	woken.fd = fd[0];
+	ck_assert_int_eq(pthread_create(&thread, NULL, read_in_a_thread,
+	    &fd[0]), 0);
+	test_result(co_sleep(CO_MS(50)), 0);
+	make_stranger(&stranger);
+	/* Its poll(2) has the old file in hand still. */
+	ck_assert_int_eq(write(fd[1], "x", 1), 1);
+	ck_assert_int_eq(pthread_join(thread, &result), 0);
+	ck_assert_int_eq((int)(intptr_t)result, -EBADF);
+	ask_stranger(stranger);
+	close(fd[1]);
+}
+
 /* --- what is never waited for --------------------------------------------- */
 
 static int
