@@ -21,6 +21,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -272,6 +273,24 @@ write_pipe(int num, const struct iovec *v, int nv)
 	return guarded_writev(num, v, nv);
 }
 
+/* Eventfds, devices and the like raise no SIGPIPE; but the number may have
+   become a pipe or a socket.  -EINTR: so it has, begin anew. */
+static int
+assure_harmless(struct fd *f)
+{
+	struct stat st;
+	int code;
+
+	if (fd_kind(f) == FD_FILE)
+		return 0;	/* the pool has looked */
+	if (fstat(f->num, &st) < 0)
+		return -errno;
+	if (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode))
+		return 0;
+	code = fd_renew(f);
+	return code < 0 ? code : -EINTR;
+}
+
 /* --- attempts ------------------------------------------------------------- */
 
 /* For the vectors, `one` serves as a vector of one. */
@@ -365,6 +384,8 @@ try_write(struct fd *f, void *arg)
 		return write_shared(f, b);
 	if (fd_kind(f) == FD_PIPE)
 		return write_pipe(f->num, b->v, b->nv);
+	if ((code = assure_harmless(f)) < 0)
+		return code;
 	n = writev(f->num, b->v, b->nv);
 	return n < 0 ? -errno : n;
 }

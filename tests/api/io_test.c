@@ -597,6 +597,38 @@ TEST(a_write_without_a_reader_gives_epipe_and_kills_nobody)
 	signal(SIGPIPE, SIG_DFL);
 }
 
+/* What was an eventfd or a device when it was first used. */
+static int
+no_signal_behind_our_back(void *arg)
+{
+	uint64_t one = 1;
+	int i, first;
+
+	(void)arg;
+	for (i = 0; i < 4; i++) {
+		first = i % 2 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) :
+		    open("/dev/null", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+		ck_assert_int_ge(first, 0);
+		test_result(co_write(first, &one, sizeof one), sizeof one);
+		if (i < 2)
+			make_pair(fds);
+		else
+			make_pipe(fds);
+		fcntl(fds[1], F_SETFL, O_NONBLOCK);
+		ck_assert_int_eq(dup2(fds[1], first), first);
+		close_pair(fds);
+		test_result(co_write(first, "x", 1), -EPIPE);
+		test_result(co_close(first), 0);
+	}
+	return 0;
+}
+
+TEST(a_number_that_became_a_pipe_or_a_socket_kills_nobody_either)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, no_signal_behind_our_back, NULL), 0);
+}
+
 /* Poll(2) says POLLERR of it, and nothing else. */
 static int
 error_on_a_full_pipe(void *arg)
