@@ -11,17 +11,17 @@
 
 #include <weft/io.h>
 
-/* Pauses when the process or the system has run out of something: tens of
-   attempts in a second, as nothing tells when to try again. */
-#define PAUSE_FIRST	CO_MS(10)
-#define PAUSE_MOST	CO_MS(100)
+enum { LOST = 64 };	/* connections in a row: a guess, not measured */
 
-static co_time
-longer(co_time pause)
-{
-	return pause == 0 ? PAUSE_FIRST :
-	    2 * pause < PAUSE_MOST ? 2 * pause : PAUSE_MOST;
-}
+/* When the process or the system has run out of something: tens of attempts in
+   a second. */
+static const struct io_pauses on_shortage = { CO_MS(10), CO_MS(100) };
+/* When so many connections in a row were lost, it may be no connection's error
+   but for ever: less than a hundredth of a processor, and still thousands in a
+   second. */
+static const struct io_pauses on_losses = { CO_MS(10), CO_MS(10) };
+/* When a Unix socket's queue is full. */
+static const struct io_pauses on_full_queue = { CO_MS(1), CO_MS(100) };
 
 struct accepting {
 	struct sockaddr *from;
@@ -76,28 +76,21 @@ accept_loop(struct fd *f, struct task *t, struct accepting *a)
 	const struct io_call call = { .attempt = try_accept, .arg = a,
 	    .event = WATCH_READ, .may_block = true };
 	uint32_t closes = fd_closes(f);
-	co_time pause = 0;
-	int n, code;
+	co_time pause = 0, rest = 0;
+	int n, code, lost = 0;
 
 	for (;;) {
 		n = (int)io_loop(f, t, &call, closes);
 		if (n >= 0)
 			return n;
-		if (is_of_the_peer(n)) {
-			io_breathe(f, t);
-			code = wait_check(t);	/* or n is a scope's */
-			if (code == 0)
-				code = fd_same(f, closes);
-			if (code < 0)
-				return code;
-			continue;
-		}
-		if (!is_shortage(n))
+		if (is_shortage(n))
+			code = io_pause(f, t, closes, &pause, on_shortage);
+		else if (!is_of_the_peer(n))
 			return n;
-		pause = longer(pause);
-		code = fd_pause(f, t, pause);
-		if (code == 0)
-			code = fd_same(f, closes);
+		else if (++lost % LOST == 0)
+			code = io_pause(f, t, closes, &rest, on_losses);
+		else
+			code = wait_check(t);	/* or n is a scope's */
 		if (code < 0)
 			return code;
 	}
@@ -195,10 +188,7 @@ connect_loop(struct fd *f, struct task *t, const struct sockaddr *to,
 			return code;
 		/* A Unix socket's queue is full; nobody tells when it has
 		   room again. */
-		pause = pause ? longer(pause) : CO_MS(1);
-		code = fd_pause(f, t, pause);
-		if (code == 0)
-			code = fd_same(f, closes);
+		code = io_pause(f, t, closes, &pause, on_full_queue);
 		if (code < 0)
 			return code;
 	}

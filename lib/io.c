@@ -169,6 +169,20 @@ io_breathe(struct fd *f, struct task *t)
 		co_yield_now();
 }
 
+int
+io_pause(struct fd *f, struct task *t, uint32_t closes, co_time *pause,
+    struct io_pauses how)
+{
+	int code;
+
+	if (*pause == 0)
+		*pause = how.first;
+	else
+		*pause = 2 * *pause < how.most ? 2 * *pause : how.most;
+	code = fd_pause(f, t, *pause);
+	return code < 0 ? code : fd_same(f, closes);
+}
+
 ssize_t
 io_do(int num, const struct io_call *call)
 {

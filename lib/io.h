@@ -41,6 +41,17 @@ int io_on_pool(struct fd *f, struct task *t, io_try *attempt, void *arg,
    so that one descriptor that is always ready does not starve them. */
 void io_breathe(struct fd *f, struct task *t);
 
+/*
+ * For what tells nobody when to try again: pauses for `first`, and each time
+ * for twice as long as the last time, `most` at most.  *pause is 0 at first,
+ * and the caller's to keep.  0, or what the call must give.
+ */
+struct io_pauses {
+	co_time first, most;
+};
+int io_pause(struct fd *f, struct task *t, uint32_t closes, co_time *pause,
+    struct io_pauses how);
+
 /* 0: calls on it will not block the thread.  For what has no MSG_DONTWAIT. */
 int io_assure_nonblocking(struct fd *f);
 

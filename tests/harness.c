@@ -101,6 +101,16 @@ test_now(void)
 	return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
 }
 
+int64_t
+test_cpu_us(void)
+{
+	struct rusage r;
+
+	getrusage(RUSAGE_SELF, &r);
+	return (r.ru_utime.tv_sec + r.ru_stime.tv_sec) * INT64_C(1000000) +
+	    r.ru_utime.tv_usec + r.ru_stime.tv_usec;
+}
+
 uint64_t
 test_seed(void)
 {

@@ -167,6 +167,9 @@ test_run(int workers, co_fn *fn, void *arg)
 /* On the clock of co_now(), without weft. */
 int64_t test_now(void);
 
+/* Microseconds of processor time that this process has used. */
+int64_t test_cpu_us(void);
+
 /* Descriptors open, and threads there, in this process. */
 int test_fds(void);
 int test_threads(void);

@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -337,16 +336,6 @@ TEST(one_that_is_always_ready_starves_nobody)
 }
 
 /* A descriptor that is ready, and that nobody reads, costs nothing. */
-static int64_t
-cpu_us(void)
-{
-	struct rusage r;
-
-	getrusage(RUSAGE_SELF, &r);
-	return (r.ru_utime.tv_sec + r.ru_stime.tv_sec) * INT64_C(1000000) +
-	    r.ru_utime.tv_usec + r.ru_stime.tv_usec;
-}
-
 static int
 unread(void *arg)
 {
@@ -361,9 +350,9 @@ unread(void *arg)
 		test_result(co_read(fds[0], &c, 1), 1);
 	}
 	test_result(co_write(fds[1], "unread", 6), 6);
-	before = cpu_us();
+	before = test_cpu_us();
 	test_result(co_sleep(CO_MS(200)), 0);
-	test_between(cpu_us() - before, 0, 20000 * test_slow());
+	test_between(test_cpu_us() - before, 0, 20000 * test_slow());
 	test_result(co_read(fds[0], &c, 1), 1);
 	close_pair(fds);
 	return 0;

@@ -6,12 +6,16 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -345,6 +349,63 @@ TEST(accept_waits_for_descriptors)
 {
 	test_result(test_run(1, shortage, NULL), 0);
 	test_result(test_run(2, shortage, NULL), 0);
+}
+
+/* --- a sandbox that does not let anybody accept --------------------------- */
+
+enum { NO_SANDBOX = 77 };
+
+static bool
+forbid_accept(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_accept4, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof code / sizeof *code, code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* The error looks like one of a connection, and comes for ever. */
+static int
+accept_in_vain(void *arg)
+{
+	int fd = co_listen("tcp:127.0.0.1:0");
+	co_time start = co_now();
+	int64_t before = test_cpu_us();
+
+	(void)arg;
+	co_timeout(CO_MS(300))
+		test_result(co_accept(fd, NULL, NULL), -ETIMEDOUT);
+	test_between(co_now() - start, CO_MS(300), CO_SEC(2) * test_slow());
+	test_between(test_cpu_us() - before, 0, 100000 * test_slow());
+	return co_close(fd);
+}
+
+static int
+in_a_sandbox(void *arg)
+{
+	if (!forbid_accept())
+		return NO_SANDBOX;
+	return test_run((int)(intptr_t)arg, accept_in_vain, NULL) == 0 &&
+	    (arg != (void *)1 || accept_in_vain(NULL) == 0) ? 0 : 1;
+}
+
+TEST(accept_does_not_try_without_end_what_is_forbidden)
+{
+	FOR_WORKERS(w) {
+		struct test_child c = test_child_for(5, in_a_sandbox,
+		    (void *)(intptr_t)w);
+
+		if (c.code == NO_SANDBOX)
+			test_skip("no seccomp(2) here");
+		ck_assert_msg(c.code == 0, "%d %d %s", c.code, c.signal, c.err);
+	}
 }
 
 /* --- ends of connections -------------------------------------------------- */
