@@ -12,6 +12,7 @@
 #include "blocking.h"
 
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <weft/io.h>
@@ -145,6 +146,29 @@ take_in_turn(const struct addrinfo *list, struct addr_sock *ret, int n)
 	return i;
 }
 
+/* Of `any`, only the service is looked up: getaddrinfo would give its two
+   addresses with IPv4's first, where one of IPv6 is for both. */
+static int
+resolve_service(const struct addr *a, const struct addrinfo *hints,
+    struct addr_sock ret[2])
+{
+	struct addr numeric = *a;
+	struct addrinfo *list = NULL;
+	struct addr_sock s;
+	int code = co_resolve(NULL, a->port, hints, &list), n;
+
+	if (code < 0)
+		return code;
+	n = take_in_turn(list, &s, 1);
+	freeaddrinfo(list);
+	if (n == 0)
+		return -ENOENT;
+	snprintf(numeric.port, sizeof numeric.port, "%u", (unsigned)ntohs(
+	    s.u.any.sa_family == AF_INET ? s.u.in.sin_port :
+	    s.u.in6.sin6_port));
+	return addr_numeric(&numeric, ret);
+}
+
 int
 addr_resolve(const struct addr *a, bool listening, struct addr_sock *ret, int n)
 {
@@ -155,14 +179,16 @@ addr_resolve(const struct addr *a, bool listening, struct addr_sock *ret, int n)
 	struct addrinfo *list = NULL;
 	int code, found = addr_numeric(a, ret);
 
+	if (found == 0 && !a->host[0])
+		found = resolve_service(a, &hints, ret);
 	if (found == 2 && !listening) {
 		/* "Any" to connect to is this machine. */
 		ret[0].u.in6.sin6_addr = in6addr_loopback;
 		ret[1].u.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	}
-	if (found > 0)
+	if (found != 0)
 		return found;
-	code = co_resolve(a->host[0] ? a->host : NULL, a->port, &hints, &list);
+	code = co_resolve(a->host, a->port, &hints, &list);
 	if (code < 0)
 		return code;
 	found = take_in_turn(list, ret, n);

@@ -149,6 +149,56 @@ TEST(ipv6_in_brackets)
 	test_result(test_run(1, six, NULL), 0);
 }
 
+/* By the name of a service whose port nobody has in use.  (Not on the stack of
+   a coroutine.) */
+static bool
+find_service(char *ret_address, size_t size)
+{
+	struct servent *s;
+	int fd = -ENOENT;
+
+	setservent(1);
+	while (fd < 0 && (s = getservent()) != NULL) {
+		if (strcmp(s->s_proto, "tcp") != 0 || ntohs(
+		    (uint16_t)s->s_port) < 1024)
+			continue;
+		snprintf(ret_address, size, "tcp::%s", s->s_name);
+		fd = co_listen(ret_address);
+		ck_assert(fd >= 0 || fd == -EADDRINUSE || fd == -EACCES);
+	}
+	endservent();
+	return fd >= 0 && co_close(fd) == 0;
+}
+
+static int
+any_by_service(void *arg)
+{
+	char text[64], by_number[64];
+	int fd = co_listen(arg), number, client;
+
+	test_result(co_address(fd, text, sizeof text), 0);
+	number = co_listen("tcp::0");
+	test_result(co_address(number, by_number, sizeof by_number), 0);
+	/* All but the port. */
+	*(strrchr(text, ':') + 1) = *(strrchr(by_number, ':') + 1) = '\0';
+	ck_assert_str_eq(text, by_number);
+	client = co_dial(arg);
+	ck_assert_int_ge(client, 0);
+	test_result(co_close(client), 0);
+	test_result(co_close(number), 0);
+	return co_close(fd);
+}
+
+TEST(every_address_is_the_same_by_the_name_of_a_service_and_by_number)
+{
+	char address[128];
+
+	if (!find_service(address, sizeof address))
+		test_skip("no services are known here");
+	FOR_WORKERS(w)
+		test_result(test_run(w, any_by_service, address), 0);
+}
+
 TEST(bad_addresses_are_refused)
 {
 	static const char *const bad[] = {
