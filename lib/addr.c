@@ -2,11 +2,15 @@
 /*
  * addr.c - addresses as text, read and written.
  *
- * Layer 8.  No system calls, no names looked up: a function of the text.
+ * Layer 8.  No system calls, no names looked up: a function of the text.  But
+ * for addr_numeric, which asks for the number of an interface.
  *
  *	address	= ( "tcp:" | "udp:" ) host ":" port  |  "unix:" path
  *	host	= "" | "*" | name | IPv4 | "[" IPv6 [ "%" zone ] "]"
+ *	zone	= number below 2^32 | interface
  *	port	= number up to 65535 | service
+ *	service	= letters, digits, "-_.+"; a letter at least: what has none
+ *		  getaddrinfo takes for a number, and cuts it to 16 bits
  *	path	= any but the empty one; "@name": the abstract name
  */
 #include "addr.h"
@@ -37,11 +41,22 @@ parse_port(const char *s, struct addr *a)
 	if (all_of(s, n, DIGITS)) {
 		if (n > 5 || atoi(s) > 65535)
 			return -EINVAL;
-	} else if (!all_of(s, n, LETTERS DIGITS "-_.+")) {
+	} else if (!all_of(s, n, LETTERS DIGITS "-_.+") ||
+	    !strpbrk(s, LETTERS)) {
 		return -EINVAL;
 	}
 	memcpy(a->port, s, n + 1);
 	return 0;
+}
+
+/* What is all digits is a number. */
+static bool
+is_zone(const char *zone)
+{
+	size_t n = strlen(zone);
+
+	return n > 0 && (!all_of(zone, n, DIGITS) ||
+	    (n <= 10 && strtoull(zone, NULL, 10) <= UINT32_MAX));
 }
 
 static int
@@ -57,7 +72,8 @@ parse_v6(const char *s, size_t n, struct addr *a)
 	zone = strchr(a->host, '%');
 	if (zone)
 		*zone = '\0';
-	if (inet_pton(AF_INET6, a->host, &in6) != 1 || (zone && !zone[1]))
+	if (inet_pton(AF_INET6, a->host, &in6) != 1 ||
+	    (zone && !is_zone(zone + 1)))
 		return -EINVAL;
 	if (zone)
 		*zone = '%';
@@ -163,13 +179,20 @@ set_v6(struct addr_sock *s, struct in6_addr in6, uint16_t port, uint32_t scope)
 	s->len = sizeof s->u.in6;
 }
 
-static uint32_t
-zone_index(const char *zone)
+/* False: there is no such interface. */
+static bool
+zone_index(const char *zone, uint32_t *ret)
 {
-	char *end;
-	unsigned long n = strtoul(zone, &end, 10);
+	uint32_t n;
 
-	return *end ? if_nametoindex(zone) : (uint32_t)n;
+	if (all_of(zone, strlen(zone), DIGITS)) {
+		*ret = (uint32_t)strtoul(zone, NULL, 10);
+		return true;
+	}
+	n = if_nametoindex(zone);
+	if (n > 0)
+		*ret = n;
+	return n > 0;
 }
 
 int
@@ -204,7 +227,8 @@ addr_numeric(const struct addr *a, struct addr_sock ret[2])
 	zone = strchr(host, '%');
 	if (zone) {
 		*zone = '\0';
-		scope = zone_index(zone + 1);
+		if (!zone_index(zone + 1, &scope))
+			return -EINVAL;
 	}
 	if (inet_pton(AF_INET6, host, &in6) != 1)
 		return 0;

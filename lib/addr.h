@@ -43,7 +43,8 @@ int addr_parse(const char *text, struct addr *ret);
 
 /*
  * The socket addresses that are known without looking up a name: how many, at
- * most 2; 0: there is a name to be looked up.
+ * most 2; 0: there is a name to be looked up; -EINVAL: a zone that is no
+ * interface of this machine.
  */
 int addr_numeric(const struct addr *a, struct addr_sock ret[2]);
 

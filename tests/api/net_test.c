@@ -208,6 +208,10 @@ TEST(bad_addresses_are_refused)
 		"tcp:a b:80", "tcp:host:65536", "tcp:host:-1", "tcp:host:8 0",
 		"tcp:host:00000080", "udp:", "unix:", "unix:@", "ftp:x:1",
 		"127.0.0.1:80", ":80", "TCP:localhost:80", "tcp:ho/st:1",
+		"tcp:127.0.0.1:+70000", "tcp:127.0.0.1:+80", "tcp:host:+80",
+		"tcp:127.0.0.1:-4294948616", "tcp:host:-", "tcp:host:.5",
+		"tcp:[::1%4294967297]:80", "udp:[::1%99999999999]:80",
+		"udp:[::1%no-such]:80", "udp:[::1%+1]:80", "udp:[::1%-1]:80",
 	};
 	char longest[400] = "unix:";
 	size_t i;
