@@ -128,7 +128,7 @@ io_loop(struct fd *f, struct task *t, const struct io_call *call,
 	ssize_t n;
 	int code;
 
-	if (fd_is_dry(f, call->event) && !call->no_wait) {
+	if (fd_is_dry(f, call->event) && !call->no_wait && !call->no_hint) {
 		code = fd_wait(f, t, call->event, false, closes);
 		if (unlikely(code < 0))
 			return code;

@@ -25,12 +25,14 @@ struct message {
 	bool part;		/* of what is asked for has come already */
 };
 
+/* An urgent byte alone says nothing of the others. */
 static ssize_t
-result(struct fd *f, ssize_t n, size_t wanted)
+result(struct fd *f, ssize_t n, size_t wanted, int flags)
 {
 	if (n < 0)
 		return -errno;
-	if (n > 0 && (size_t)n < wanted && fd_kind(f) == FD_STREAM)
+	if (n > 0 && (size_t)n < wanted && fd_kind(f) == FD_STREAM &&
+	    !(flags & MSG_OOB))
 		fd_set_dry(f, WATCH_READ);
 	return n;
 }
@@ -55,7 +57,7 @@ try_recv(struct fd *f, void *arg)
 	if (m->part && has_error(f->num))
 		return 0;
 	return result(f, recv(f->num, m->buf, m->n, m->flags | MSG_DONTWAIT),
-	    m->n);
+	    m->n, m->flags);
 }
 
 static ssize_t
@@ -64,7 +66,7 @@ try_recvfrom(struct fd *f, void *arg)
 	const struct message *m = arg;
 
 	return result(f, recvfrom(f->num, m->buf, m->n,
-	    m->flags | MSG_DONTWAIT, m->from, m->fromlen), m->n);
+	    m->flags | MSG_DONTWAIT, m->from, m->fromlen), m->n, m->flags);
 }
 
 static ssize_t
@@ -73,7 +75,7 @@ try_send(struct fd *f, void *arg)
 	const struct message *m = arg;
 
 	return result(f, sendto(f->num, m->buf, m->n,
-	    m->flags | MSG_DONTWAIT | MSG_NOSIGNAL, m->to, m->tolen), 0);
+	    m->flags | MSG_DONTWAIT | MSG_NOSIGNAL, m->to, m->tolen), 0, 0);
 }
 
 static ssize_t
@@ -82,7 +84,7 @@ try_recvmsg(struct fd *f, void *arg)
 	const struct message *m = arg;
 
 	return result(f, recvmsg(f->num, m->m,
-	    m->flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC), 0);
+	    m->flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC), 0, 0);
 }
 
 static ssize_t
@@ -91,7 +93,7 @@ try_sendmsg(struct fd *f, void *arg)
 	const struct message *m = arg;
 
 	return result(f, sendmsg(f->num, m->m,
-	    m->flags | MSG_DONTWAIT | MSG_NOSIGNAL), 0);
+	    m->flags | MSG_DONTWAIT | MSG_NOSIGNAL), 0, 0);
 }
 
 static ssize_t
@@ -99,6 +101,7 @@ do_message(int num, unsigned event, io_try *attempt, struct message *m)
 {
 	const struct io_call call = { .attempt = attempt, .arg = m,
 	    .event = event,
+	    .no_hint = (m->flags & MSG_OOB) != 0,
 	    .no_wait = (m->flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) != 0 };
 
 	return io_do(num, &call);

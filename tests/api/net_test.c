@@ -550,6 +550,56 @@ TEST(ends_and_resets)
 		test_result(test_run(w, ends, NULL), 0);
 }
 
+/* --- urgent data ---------------------------------------------------------- */
+
+enum { TALK = 12 };	/* after some waits that went well a read waits first */
+
+static int
+send_slowly(void *arg)
+{
+	int i;
+
+	for (i = 0; i < TALK; i++) {
+		test_result(co_sleep(CO_MS(2)), 0);
+		test_result(co_send((int)(intptr_t)arg, "x", 1, 0), 1);
+	}
+	return 0;
+}
+
+static int
+urgent(void *arg)
+{
+	struct co_scope s;
+	char buf[16];
+	int fd[2], i = 0, n;
+
+	(void)arg;
+	tcp_pair(fd);
+	co_scope(s) {
+		test_result(co_spawn(send_slowly, (void *)(intptr_t)fd[1]), 0);
+		while (i < TALK) {
+			n = (int)co_recv(fd[0], buf, sizeof buf, 0);
+			ck_assert_int_gt(n, 0);
+			i += n;
+		}
+	}
+	test_result(co_send(fd[1], "!", 1, MSG_OOB), 1);
+	test_result(co_sleep(CO_MS(20)), 0);
+	co_timeout(CO_SEC(5)) {
+		test_result(co_recv(fd[0], buf, sizeof buf, MSG_OOB), 1);
+		ck_assert_int_eq(buf[0], '!');
+	}
+	co_close(fd[0]);
+	co_close(fd[1]);
+	return 0;
+}
+
+TEST(an_urgent_byte_is_had_though_no_other_has_come)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, urgent, NULL), 0);
+}
+
 /* --- datagrams ------------------------------------------------------------ */
 
 static int
