@@ -128,7 +128,7 @@ io_loop(struct fd *f, struct task *t, const struct io_call *call,
 	ssize_t n;
 	int code;
 
-	if (fd_is_dry(f, call->event) && !call->no_wait && !call->no_hint) {
+	if (fd_is_dry(f, call->event) && !call->no_wait && !call->at_once) {
 		code = fd_wait(f, t, call->event, false, closes);
 		if (unlikely(code < 0))
 			return code;
@@ -144,7 +144,7 @@ io_loop(struct fd *f, struct task *t, const struct io_call *call,
 				return code;
 			continue;
 		}
-		if (unlikely(fd_is_shared(f)) &&
+		if (unlikely(fd_is_shared(f)) && !call->at_once &&
 		    (call->may_block || !io_is_socket(f))) {
 			code = wait_for_shared(f, t, call, closes);
 			if (code < 0)
@@ -354,8 +354,8 @@ try_read(struct fd *f, void *arg)
 	ssize_t n;
 	int code;
 
-	if (b->n == 0 && fd_kind(f) != FD_SOCKET)
-		return 0;
+	if (b->n == 0)
+		return 0;	/* as read(2): a datagram stays */
 	if (likely(io_is_socket(f)))
 		return note_short(f, recv_vector(f->num, b), b->n);
 	if ((code = io_assure_nonblocking(f)) < 0)
@@ -428,7 +428,7 @@ static ssize_t
 do_bytes(int num, unsigned event, io_try *attempt, struct bytes *b)
 {
 	const struct io_call call = { .attempt = attempt, .arg = b,
-	    .event = event };
+	    .event = event, .at_once = b->n == 0 };
 
 	return io_do(num, &call);
 }

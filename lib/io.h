@@ -22,8 +22,8 @@ struct io_call {
 	void *arg;
 	unsigned event;		/* what to wait for: WATCH_READ, WATCH_WRITE */
 	bool no_wait;		/* -EAGAIN instead, and no cancellation point */
-	bool no_hint;		/* the first attempt is made whatever `dry`
-				   says: no event may tell of its result */
+	bool at_once;		/* no wait before an attempt: it is for no
+				   bytes, or for what no event tells of */
 	bool may_block;		/* has no MSG_DONTWAIT for sockets either */
 };
 

@@ -101,7 +101,7 @@ do_message(int num, unsigned event, io_try *attempt, struct message *m)
 {
 	const struct io_call call = { .attempt = attempt, .arg = m,
 	    .event = event,
-	    .no_hint = (m->flags & MSG_OOB) != 0,
+	    .at_once = (m->flags & MSG_OOB) != 0,
 	    .no_wait = (m->flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) != 0 };
 
 	return io_do(num, &call);

@@ -503,6 +503,59 @@ nothing_main(void *arg)
 	return 0;
 }
 
+static int
+read_nothing(void *arg)
+{
+	struct iovec none = { .iov_len = 0 };
+	char c[4];
+	int fd[2], i;
+
+	(void)arg;
+	for (i = 0; i < 2; i++) {
+		pair(i ? SOCK_STREAM : SOCK_DGRAM, fd);
+		co_timeout(CO_SEC(2)) {
+			test_result(co_read(fd[1], c, 0), 0);
+			test_result(co_readv(fd[1], &none, 1), 0);
+			test_result(co_send(fd[0], "x", 1, 0), 1);
+			test_result(co_read(fd[1], c, 0), 0);
+			test_result(co_readv(fd[1], &none, 0), 0);
+			test_result(co_recv(fd[1], c, sizeof c, 0), 1);
+		}
+		test_result(co_close(fd[0]), 0);
+		test_result(co_close(fd[1]), 0);
+	}
+	return 0;
+}
+
+/* Of a stream that reads have been waited for often, see `dry` in fd.h. */
+static int
+read_nothing_of_busy(void *arg)
+{
+	char c[4];
+	int fd[2], i;
+
+	(void)arg;
+	pair(SOCK_STREAM, fd);
+	again.writer = fd[1];
+	for (i = 0; i < 12; i++) {
+		test_result(co_spawn(write_later, NULL), 0);
+		test_result(co_read(fd[0], c, sizeof c), 1);
+	}
+	co_timeout(CO_SEC(2))
+		test_result(co_read(fd[0], c, 0), 0);
+	test_result(co_close(fd[0]), 0);
+	test_result(co_close(fd[1]), 0);
+	return 0;
+}
+
+TEST(a_read_of_nothing_neither_waits_nor_takes_anything)
+{
+	FOR_WORKERS(w) {
+		test_result(test_run(w, read_nothing, NULL), 0);
+		test_result(test_run(w, read_nothing_of_busy, NULL), 0);
+	}
+}
+
 TEST(a_datagram_of_nothing_is_no_end)
 {
 	FOR_WORKERS(w)
