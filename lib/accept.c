@@ -155,10 +155,13 @@ try_connect(int num, const struct sockaddr *to, socklen_t tolen)
 static int
 await_connection(struct fd *f, struct task *t, uint32_t closes)
 {
+	struct io_vain vain = { .n = 0 };
 	int code;
 
 	do {
-		code = fd_wait(f, t, WATCH_WRITE, true, closes);
+		code = io_in_vain(f, t, closes, &vain);
+		if (code == 0)
+			code = fd_wait(f, t, WATCH_WRITE, true, closes);
 		if (code < 0)
 			return code;
 		code = connected(f->num);

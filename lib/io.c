@@ -95,19 +95,15 @@ wait_for_shared(struct fd *f, struct task *t, const struct io_call *call,
 	return n < 0 ? n : 0;
 }
 
-/* An attempt failed.  0: make another one. */
+/* An attempt failed.  0: make another one; 1: after a wait. */
 static int
-failed(struct fd *f, struct task *t, const struct io_call *call,
-    uint32_t closes, int code)
+failed(struct fd *f, const struct io_call *call, int code)
 {
 	switch (-code) {
 	case EINTR:
 		return 0;
 	case EAGAIN:
-		if (call->no_wait)
-			return code;
-		fd_set_dry(f, call->event);
-		return fd_wait(f, t, call->event, true, closes);
+		return call->no_wait ? code : 1;
 	case ENOTSOCK:
 		/* Has it become something else behind our back? */
 		if (!io_is_socket(f) || fd_renew(f) < 0 || io_is_socket(f))
@@ -121,10 +117,22 @@ failed(struct fd *f, struct task *t, const struct io_call *call,
 	}
 }
 
+static int
+wait_again(struct fd *f, struct task *t, const struct io_call *call,
+    uint32_t closes, struct io_vain *vain)
+{
+	int code;
+
+	fd_set_dry(f, call->event);
+	code = io_in_vain(f, t, closes, vain);
+	return code < 0 ? code : fd_wait(f, t, call->event, true, closes);
+}
+
 ssize_t
 io_loop(struct fd *f, struct task *t, const struct io_call *call,
     uint32_t closes)
 {
+	struct io_vain vain = { .n = 0 };
 	ssize_t n;
 	int code;
 
@@ -153,7 +161,9 @@ io_loop(struct fd *f, struct task *t, const struct io_call *call,
 		n = call->attempt(f, call->arg);
 		if (likely(n >= 0))
 			return n;
-		code = failed(f, t, call, closes, (int)n);
+		code = failed(f, call, (int)n);
+		if (code > 0)
+			code = wait_again(f, t, call, closes, &vain);
 		if (code < 0)
 			return code;
 	}
@@ -167,20 +177,6 @@ io_breathe(struct fd *f, struct task *t)
 	a_store_relaxed(&f->streak, n < STREAK ? n : (uint16_t)0);
 	if (unlikely(n >= STREAK) && t->kind == TASK_CORO)
 		co_yield_now();
-}
-
-int
-io_pause(struct fd *f, struct task *t, uint32_t closes, co_time *pause,
-    struct io_pauses how)
-{
-	int code;
-
-	if (*pause == 0)
-		*pause = how.first;
-	else
-		*pause = 2 * *pause < how.most ? 2 * *pause : how.most;
-	code = fd_pause(f, t, *pause);
-	return code < 0 ? code : fd_same(f, closes);
 }
 
 ssize_t

@@ -2,7 +2,8 @@
 /*
  * io.h - the shape of every call on a descriptor.
  *
- * Layer 7.  Uses fd.h.  Used by io.c, message.c, accept.c, transfer.c.
+ * Layer 7.  Uses fd.h.  Used by io.c, io_pause.c, message.c, accept.c,
+ * transfer.c.
  */
 #ifndef WEFT_IO_INSIDE_H
 #define WEFT_IO_INSIDE_H
@@ -53,6 +54,24 @@ struct io_pauses {
 };
 int io_pause(struct fd *f, struct task *t, uint32_t closes, co_time *pause,
     struct io_pauses how);
+
+/*
+ * Some are "ready" for what a call then refuses with -EAGAIN: who has an unread
+ * queue of errors, or sends to a Unix datagram socket that is full.  To be
+ * asked at each -EAGAIN, before the wait: when they come in a row and hardly
+ * any time passes between two, this pauses.  0, or what the call must give.
+ */
+enum { IO_VAIN = 8 };	/* a guess: a reader among many, for whom others leave
+			   nothing, is not to be slowed */
+#define IO_VAIN_PAUSES	((struct io_pauses){ CO_MS(1), CO_MS(16) })
+
+struct io_vain {	/* in the caller's frame, zeros at first */
+	unsigned n;		/* in a row */
+	co_time since;		/* the last one */
+	co_time pause;
+};
+int io_in_vain(struct fd *f, struct task *t, uint32_t closes,
+    struct io_vain *v);
 
 /* 0: calls on it will not block the thread.  For what has no MSG_DONTWAIT. */
 int io_assure_nonblocking(struct fd *f);

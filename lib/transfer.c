@@ -22,6 +22,8 @@ struct transfer {
 	off_t *in_at, *out_at;
 	size_t n;
 	unsigned flags;
+	unsigned vain;		/* both were ready, in a row */
+	co_time pause;
 };
 
 static ssize_t
@@ -98,8 +100,14 @@ wait_for_either(struct transfer *x, struct task *t)
 {
 	int n = ends_ready(x, t, true);
 
-	if (n != 1)
+	if (n != 1) {
+		x->vain = 0;
+		x->pause = 0;
 		return n;
+	}
+	if (++x->vain > IO_VAIN)
+		return io_pause(x->out, t, x->out_closes, &x->pause,
+		    IO_VAIN_PAUSES);
 	co_yield_now();		/* somebody else was faster */
 	return wait_check(t);
 }

@@ -6,11 +6,14 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <weft/io.h>
@@ -363,6 +366,140 @@ TEST(what_nobody_reads_costs_nothing)
 	FOR_WORKERS(w)
 		if (w <= 4)
 			test_result(test_run(w, unread, NULL), 0);
+}
+
+/* --- ready in vain -------------------------------------------------------- */
+
+/* A socket with a queue of errors that nobody reads: poll(2) calls it ready. */
+static int
+with_unread_errors(void)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int gone = co_socket(AF_INET, SOCK_DGRAM, 0);
+	int fd = co_socket(AF_INET, SOCK_DGRAM, 0), on = 1;
+	socklen_t len = sizeof sa;
+	char c;
+
+	ck_assert_int_eq(bind(gone, (struct sockaddr *)&sa, len), 0);
+	ck_assert_int_eq(getsockname(gone, (struct sockaddr *)&sa, &len), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&sa, len), 0);
+	ck_assert_int_eq(setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on,
+	    sizeof on), 0);
+	test_result(co_close(gone), 0);
+	test_result(co_send(fd, "x", 1, 0), 1);
+	test_result(co_recv(fd, &c, 1, 0), -ECONNREFUSED);
+	test_result(co_recv(fd, &c, 1, MSG_DONTWAIT), -EAGAIN);
+	test_result(co_wait_fd(fd, CO_READ), CO_READ);
+	return fd;
+}
+
+struct full {
+	int receiver, sender;
+	struct sockaddr_un sun;
+	socklen_t len;
+};
+
+/* A sender that is connected to nobody is writable, but its receiver full. */
+static void
+fill(struct full *f)
+{
+	struct sockaddr *sa = (struct sockaddr *)&f->sun;
+
+	f->receiver = co_socket(AF_UNIX, SOCK_DGRAM, 0);
+	f->sender = co_socket(AF_UNIX, SOCK_DGRAM, 0);
+	f->sun.sun_family = AF_UNIX;
+	f->len = sizeof f->sun;
+	/* The system chooses a name. */
+	ck_assert_int_eq(bind(f->receiver, sa, sizeof f->sun.sun_family), 0);
+	ck_assert_int_eq(getsockname(f->receiver, sa, &f->len), 0);
+	while (co_sendto(f->sender, "x", 1, MSG_DONTWAIT, sa, f->len) > 0)
+		continue;
+}
+
+static int
+in_vain(void *arg)
+{
+	int fd = with_unread_errors(), p[2], i;
+	int64_t before = 0;
+	co_time start = 0;
+	struct full f;
+	char c;
+
+	(void)arg;
+	fill(&f);
+	ck_assert_int_eq(pipe2(p, O_CLOEXEC | O_NONBLOCK), 0);
+	for (i = 0; i < 3; i++) {
+		before = test_cpu_us();
+		start = co_now();
+		co_timeout(CO_MS(200)) {
+			if (i == 0)
+				test_result(co_recv(fd, &c, 1, 0),
+				    -ETIMEDOUT);
+			else if (i == 1)
+				test_result(co_sendto(f.sender, "x", 1, 0,
+				    (struct sockaddr *)&f.sun, f.len),
+				    -ETIMEDOUT);
+			else
+				test_result(co_splice(fd, NULL, p[1], NULL, 1,
+				    0), -ETIMEDOUT);
+		}
+		test_between(test_cpu_us() - before, 0, 60000 * test_slow());
+		test_between(co_now() - start, CO_MS(200), CO_SEC(10));
+	}
+	test_result(co_close(p[0]), 0);
+	test_result(co_close(p[1]), 0);
+	test_result(co_close(f.receiver), 0);
+	test_result(co_close(f.sender), 0);
+	return co_close(fd);
+}
+
+TEST(what_is_called_ready_and_is_not_is_asked_in_pauses)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, in_vain, NULL), 0);
+	test_result(in_vain(NULL), 0);
+}
+
+static int
+receive_soon(void *arg)
+{
+	struct full *f = arg;
+	char c;
+
+	test_result(co_sleep(CO_MS(100)), 0);
+	test_result(co_recv(f->receiver, &c, 1, 0), 1);
+	return 0;
+}
+
+static int
+no_longer_in_vain(void *arg)
+{
+	co_time start = co_now();
+	struct co_scope s;
+	struct full f;
+
+	(void)arg;
+	fill(&f);
+	co_scope(s) {
+		test_result(co_spawn(receive_soon, &f), 0);
+		test_result(co_sendto(f.sender, "x", 1, 0,
+		    (struct sockaddr *)&f.sun, f.len), 1);
+	}
+	test_result(s.status, 0);
+	test_between(co_now() - start, CO_MS(100), CO_SEC(1) * test_slow());
+	co_scope(s) {
+		test_result(co_spawn(close_soon, &f.sender), 0);
+		test_result(co_sendto(f.sender, "x", 1, 0,
+		    (struct sockaddr *)&f.sun, f.len), -EBADF);
+	}
+	return co_close(f.receiver);
+}
+
+TEST(who_asks_in_pauses_hears_of_room_and_of_a_close)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, no_longer_in_vain, NULL), 0);
 }
 
 /* --- other kinds ---------------------------------------------------------- */
