@@ -146,10 +146,38 @@ connected(int num)
 	return errno == ENOTCONN ? 0 : -errno;
 }
 
-static noinline int
-try_connect(int num, const struct sockaddr *to, socklen_t tolen)
+struct connecting {
+	const struct sockaddr *to;
+	socklen_t tolen;
+};
+
+static noinline ssize_t
+try_connect(struct fd *f, void *arg)
 {
-	return connect(num, to, tolen) < 0 ? -errno : 0;
+	const struct connecting *c = arg;
+
+	return connect(f->num, c->to, c->tolen) < 0 ? -errno : 0;
+}
+
+/* One of 0, 1 and 2 that blocks does so on the pool: there is no MSG_DONTWAIT
+   for this. */
+static int
+connect_once(struct fd *f, struct task *t, uint32_t closes,
+    struct connecting *c)
+{
+	ssize_t n;
+	int code;
+
+	while (unlikely(fd_is_shared(f))) {
+		code = io_on_pool(f, t, try_connect, c, &n);
+		if (code == 0)
+			return (int)n;
+		if (code > 0)
+			code = fd_same(f, closes);
+		if (code < 0)
+			return code;
+	}
+	return (int)try_connect(f, c);
 }
 
 static int
@@ -170,8 +198,7 @@ await_connection(struct fd *f, struct task *t, uint32_t closes)
 }
 
 static int
-connect_loop(struct fd *f, struct task *t, const struct sockaddr *to,
-    socklen_t tolen)
+connect_loop(struct fd *f, struct task *t, struct connecting *c)
 {
 	uint32_t closes = fd_closes(f);
 	co_time pause = 0;
@@ -181,7 +208,7 @@ connect_loop(struct fd *f, struct task *t, const struct sockaddr *to,
 		code = io_assure_nonblocking(f);
 		if (code < 0)
 			return code;
-		code = try_connect(f->num, to, tolen);
+		code = connect_once(f, t, closes, c);
 		if (code == 0)
 			return 0;
 		if (code == -EINPROGRESS || code == -EINTR ||
@@ -200,6 +227,7 @@ connect_loop(struct fd *f, struct task *t, const struct sockaddr *to,
 EXPORT int
 co_connect(int fd, const struct sockaddr *to, socklen_t tolen)
 {
+	struct connecting c = { .to = to, .tolen = tolen };
 	struct task *t;
 	struct fd *f;
 	int code;
@@ -210,7 +238,7 @@ co_connect(int fd, const struct sockaddr *to, socklen_t tolen)
 	code = fd_enter(fd, &f);
 	if (code < 0)
 		return code;
-	code = connect_loop(f, t, to, tolen);
+	code = connect_loop(f, t, &c);
 	fd_leave(f);
 	return code;
 }

@@ -300,6 +300,72 @@ TEST(a_deadline_ends_a_dial)
 	test_result(dial_nowhere(NULL), 0);
 }
 
+static co_time gap;		/* the longest between two of its turns */
+
+static int
+look_at_gaps(void *arg)
+{
+	co_time last = co_now(), now;
+
+	(void)arg;
+	while (co_sleep(CO_MS(5)) == 0) {
+		now = co_now();
+		if (now - last > gap)
+			gap = now - last;
+		last = now;
+	}
+	return 0;
+}
+
+/* 0 is a blocking socket: its connect(2) to where nobody answers takes 2 s, and
+   is none to where somebody does. */
+static int
+connect_0(void *arg)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct timeval two = { 2, 0 };
+	int filler[8], fd, code = 0;
+	struct co_scope s;
+	char text[64];
+
+	fd = arg ? co_listen("tcp:127.0.0.1:0") :
+	    blackhole(text, sizeof text, filler);
+	test_result(co_address(fd, text, sizeof text), 0);
+	sa.sin_port = htons((uint16_t)atoi(strrchr(text, ':') + 1));
+	close(0);
+	ck_assert_int_eq(socket(AF_INET, SOCK_STREAM, 0), 0);
+	ck_assert_int_eq(setsockopt(0, SOL_SOCKET, SO_SNDTIMEO, &two,
+	    sizeof two), 0);
+	gap = 0;
+	co_scope(s) {
+		test_result(co_spawn(look_at_gaps, NULL), 0);
+		test_result(co_sleep(CO_MS(20)), 0);
+		co_timeout(CO_MS(300))
+			code = co_connect(0, (struct sockaddr *)&sa, sizeof sa);
+		co_cancel(&s);
+	}
+	test_result(code, arg ? 0 : -ETIMEDOUT);
+	ck_assert(!(fcntl(0, F_GETFL) & O_NONBLOCK));
+	test_between(gap, 0, CO_SEC(1));
+	return 0;
+}
+
+static int
+connect_0_child(void *arg)
+{
+	return test_run(1, connect_0, arg) == 0 ? 0 : 1;
+}
+
+TEST(a_blocking_standard_descriptor_connects_and_blocks_nobody)
+{
+	struct test_child c = test_child(connect_0_child, "to a listener");
+
+	ck_assert_msg(c.code == 0, "%d %d %s", c.code, c.signal, c.err);
+	c = test_child(connect_0_child, NULL);
+	ck_assert_msg(c.code == 0, "%d %d %s", c.code, c.signal, c.err);
+}
+
 /* --- many connections ----------------------------------------------------- */
 
 static char server[64];
