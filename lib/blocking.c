@@ -67,11 +67,13 @@ struct thread {
 	struct job *job;		/* [mutex; then its own] given to it */
 	uint32_t bell;			/* [atomic] 1: it has been called */
 	bool leaving;			/* [mutex] called to end */
+	uint32_t let_in;		/* [its own] of rt->caught */
 	struct os_thread os;
 };
 
 struct pool {
 	struct os_mutex mutex;
+	struct runtime *rt;		/* [const] */
 	struct job *head, *tail;	/* [mutex] queued */
 	struct thread *idle;		/* [mutex] the last one in is called
 					   first, so that the others may go */
@@ -156,11 +158,16 @@ ring(struct thread *th)
 
 static void job_done(struct reactor_post *post);
 
+/* What the job raised has been caught when it is over, at the latest. */
 static void
-run(struct job *j)
+run(struct thread *th, struct job *j)
 {
+	struct runtime *rt = th->pool->rt;
+
 	context_words_default();	/* not the last job's, nor the maker's */
+	runtime_let_in(rt, &th->let_in);
 	j->result = j->fn(j->arg);
+	runtime_let_in(rt, &th->let_in);
 	j->post.run = job_done;
 	reactor_post(j->reactor, &j->post);
 }
@@ -224,7 +231,7 @@ thread_main(void *arg)
 	struct job *j;
 
 	for (j = th->job; j; j = next_job(p, th))
-		run(j);
+		run(th, j);
 	a_add_acqrel(&all_threads, -1);
 	os_mutex_lock(&p->mutex);
 	p->threads--;
@@ -327,6 +334,7 @@ pool_of(struct runtime *rt)
 	p = chaos_fail() ? NULL : calloc(1, sizeof *p);
 	if (!p)
 		return NULL;
+	p->rt = rt;
 	p->most = most <= 0 ? THREADS : most > THREADS_MOST ? THREADS_MOST :
 	    most;
 	if (!a_cas_acqrel((struct pool **)&rt->blocking, NULL, p)) {

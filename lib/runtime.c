@@ -33,6 +33,7 @@ static const struct hooks hooks = {
 	.all_asleep = deadlock_check,
 	.tidy = trim_slice,
 	.stack_left = census_note,
+	.let_in = co__signals_let_in,
 };
 
 /* --- options -------------------------------------------------------------- */

@@ -194,6 +194,7 @@ co__sched_turn(struct worker *w)
 		w->go_native = true;
 		return NULL;
 	}
+	runtime_let_in(w->rt, &w->let_in);
 	sched_call_help(w, a_load_relaxed(&w->runq.waiting));
 	return runq_take_oldest(&w->runq, w->turns);
 }

@@ -18,6 +18,9 @@
  *	    seen by him or delivered to him.
  *	S3  a struct signals goes only when it is out of `wanted` and no handler
  *	    runs (in_handler): a handler that begins later does not find it.
+ *	S4  the runtime's threads let through what it catches, from before they
+ *	    next run a coroutine or a job (let_in): what was raised on one that
+ *	    did not yet is pending there until then.
  *
  * Locks: LOCK_FD, one for each signal; `mutex` guards the dispositions.
  */
@@ -47,6 +50,8 @@ struct signals {
 	struct reactor *reactor;	/* [const] where deliver runs */
 	struct reactor_post post;
 	uint32_t posted;		/* [atomic] */
+	sigset_t blocked;		/* [worker 0] of those let in, what its
+					   thread had blocked before */
 	struct one_signal of[SIGNALS];
 };
 
@@ -157,6 +162,7 @@ enlist(struct runtime *rt)
 	s = chaos_fail() ? NULL : calloc(1, sizeof *s);
 	if (!s)
 		return -ENOMEM;
+	sigemptyset(&s->blocked);
 	s->reactor = rt->workers[0].reactor;
 	s->post.run = deliver;
 	/* Pairs with signal_of. */
@@ -187,6 +193,40 @@ catch(struct signals *s, int signo, uint32_t what_for)
 	return 0;
 }
 
+/* S4.  The mutex is held.  Who goes to sleep looks at `caught` once more. */
+static void
+tell_workers(struct runtime *rt)
+{
+	a_add_seqcst(&rt->caught, 1);
+	a_light_barrier();	/* pairs with nod_off */
+	worker_wake_all(rt);
+}
+
+/* Worker 0 runs on a thread that was there before and goes on after us. */
+void
+co__signals_let_in(struct runtime *rt, uint32_t *let_in)
+{
+	struct worker *w = worker_self();
+	struct signals *s;
+	sigset_t set, old;
+	int i;
+
+	sigemptyset(&set);
+	os_mutex_lock(&mutex);
+	s = rt->signals;
+	*let_in = a_load_relaxed(&rt->caught);
+	for (i = 1; i < SIGNALS; i++)
+		if (a_load_relaxed(&s->of[i].wanted))
+			sigaddset(&set, i);
+	os_mutex_unlock(&mutex);
+	pthread_sigmask(SIG_UNBLOCK, &set, &old);
+	if (!w || w->index != 0)
+		return;
+	for (i = 1; i < SIGNALS; i++)
+		if (sigismember(&set, i) == 1 && sigismember(&old, i) == 1)
+			sigaddset(&s->blocked, i);
+}
+
 /* The signal's record in the caller's runtime, which now catches it. */
 static int
 signal_of(int signo, void (*call)(void), struct signals **ret)
@@ -202,6 +242,7 @@ signal_of(int signo, void (*call)(void), struct signals **ret)
 	rt = w->rt;
 	s = a_load_acquire((struct signals **)&rt->signals);
 	if (s && a_load_acquire(&s->of[signo].wanted) & what_for) {
+		runtime_let_in(rt, &w->let_in);
 		*ret = s;
 		return 0;
 	}
@@ -213,8 +254,11 @@ signal_of(int signo, void (*call)(void), struct signals **ret)
 		if (call)
 			s->of[signo].call = call;
 		code = catch(s, signo, what_for);
+		if (code == 0)
+			tell_workers(rt);
 	}
 	os_mutex_unlock(&mutex);
+	runtime_let_in(rt, &w->let_in);
 	*ret = s;
 	return code;
 }
@@ -244,6 +288,7 @@ co__signals_end(struct runtime *rt)
 
 	if (!s)
 		return;
+	pthread_sigmask(SIG_BLOCK, &s->blocked, NULL);
 	os_mutex_lock(&mutex);
 	for (i = 0; i < RUNTIMES; i++) {
 		if (wanted[i] == s)

@@ -450,6 +450,7 @@ may_sleep(struct worker *w)
 	    !a_load_acquire(&rt->inject_count) &&
 	    !a_load_acquire(&w->inbox_count) &&
 	    !runq_has_any(&w->runq) &&
+	    a_load_acquire(&rt->caught) == w->let_in &&
 	    !(rt->nworkers > 1 && backlog_anywhere(w));
 }
 
@@ -545,6 +546,7 @@ next_task(struct worker *w)
 	for (;;) {
 		if (unlikely(a_load_acquire(&w->rt->over)))
 			return NULL;
+		runtime_let_in(w->rt, &w->let_in);
 		if (w->go_native) {
 			w->go_native = false;
 			sched_take_inbound(w);

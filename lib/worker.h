@@ -40,6 +40,8 @@ struct hooks {
 	co_time (*tidy)(struct worker *w);
 	/* Where w->census: t, which has ended, has left its stack. */
 	void (*stack_left)(struct worker *w, const struct task *t);
+	/* The signals that rt catches reach the calling thread from now on. */
+	void (*let_in)(struct runtime *rt, uint32_t *let_in);
 };
 
 enum {
@@ -96,6 +98,7 @@ struct worker {
 	int tid;			/* [atomic] its thread writes it, the
 					   watchdog reads it; 0: none */
 	bool refused;			/* [owner] watchdog.c */
+	uint32_t let_in;		/* [owner] of rt->caught */
 	bool census;			/* [const] CO_STACK_CENSUS */
 	int64_t flat;			/* [owner; read at the end] children of
 					   the root scope: begun less ended */
@@ -160,6 +163,8 @@ struct runtime {
 	const struct hooks *hooks;	/* [const] */
 	void *blocking;			/* [blocking.c] its pool */
 	void *signals;			/* [signal.c] */
+	uint32_t caught;		/* [atomic; signal.c] how often it began
+					   to catch a signal */
 	co_fn *fn;			/* [const] */
 	void *arg;			/* [const] */
 	int result;			/* [main task] */
@@ -176,6 +181,15 @@ worker_self(void)
 	struct self *s = self_get();
 
 	return s ? s->worker : NULL;
+}
+
+/* For a thread of rt, before it runs what is the user's: *let_in is what its
+   mask lets through of rt->caught. */
+static always_inline void
+runtime_let_in(struct runtime *rt, uint32_t *let_in)
+{
+	if (unlikely(a_load_acquire(&rt->caught) != *let_in))
+		rt->hooks->let_in(rt, let_in);
 }
 
 /* --- sched.c -------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -208,6 +209,107 @@ TEST(signals_wake_one_who_waits_and_are_remembered_once)
 		test_result(test_run(w, waited_for, NULL), 0);
 	}
 	test_result(co_wait_signal(SIGTERM), -EINVAL);
+}
+
+static uint32_t raised;		/* [atomic] on a worker that weft made */
+
+/* Keeps its worker busy until one of them is on such a worker. */
+static int
+raise_elsewhere(void *arg)
+{
+	int64_t until = test_now() + CO_SEC(5);
+
+	(void)arg;
+	while (!__atomic_load_n(&raised, __ATOMIC_SEQ_CST) &&
+	    test_now() < until) {
+		if (syscall(SYS_gettid) != getpid() &&
+		    !__atomic_exchange_n(&raised, 1, __ATOMIC_SEQ_CST))
+			raise(SIGUSR1);
+	}
+	return 0;
+}
+
+static int
+raise_on_a_worker(void *arg)
+{
+	struct co_scope s;
+	int i;
+
+	(void)arg;
+	__atomic_store_n(&raised, 0, __ATOMIC_SEQ_CST);
+	test_result(co_select(co_on_signal(SIGUSR1), co_otherwise), 1);
+	co_scope(s)
+		for (i = 0; i < 16; i++)
+			co_spawn(raise_elsewhere, NULL);
+	ck_assert_uint_eq(__atomic_load_n(&raised, __ATOMIC_SEQ_CST), 1);
+	test_result(co_select(co_on_signal(SIGUSR1),
+	    co_on_timeout(CO_SEC(5))), 0);
+	return 0;
+}
+
+static int
+raise_usr2(void *arg)
+{
+	(void)arg;
+	return raise(SIGUSR2);
+}
+
+static int
+no_job(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+/* The second job is on the thread of the first. */
+static int
+raise_in_a_job(void *arg)
+{
+	(void)arg;
+	test_result(co_blocking(no_job, NULL), 0);
+	test_result(co_select(co_on_signal(SIGUSR2), co_otherwise), 1);
+	test_result(co_blocking(raise_usr2, NULL), 0);
+	test_result(co_select(co_on_signal(SIGUSR2),
+	    co_on_timeout(CO_SEC(5))), 0);
+	return 0;
+}
+
+TEST(a_signal_that_is_raised_on_any_thread_of_the_runtime_is_caught)
+{
+	test_result(test_run(2, raise_on_a_worker, NULL), 0);
+	test_result(test_run(8, raise_on_a_worker, NULL), 0);
+	FOR_WORKERS(w)
+		test_result(test_run(w, raise_in_a_job, NULL), 0);
+}
+
+static int
+raise_what_is_blocked(void *arg)
+{
+	(void)arg;
+	test_result(co_select(co_on_signal(SIGUSR1), co_otherwise), 1);
+	kill(getpid(), SIGUSR1);
+	test_result(co_select(co_on_signal(SIGUSR1),
+	    co_on_timeout(CO_SEC(5))), 0);
+	return 0;
+}
+
+TEST(a_signal_that_the_caller_of_co_run_has_blocked_is_caught_until_its_end)
+{
+	sigset_t set, before, after;
+	int i;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	ck_assert_int_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+	sigprocmask(SIG_BLOCK, NULL, &before);
+	FOR_WORKERS(w) {
+		test_result(test_run(w, raise_what_is_blocked, NULL), 0);
+		test_result(test_run(w, raise_in_a_job, NULL), 0);
+		sigprocmask(SIG_BLOCK, NULL, &after);
+		for (i = 1; i < 65; i++)
+			ck_assert_int_eq(sigismember(&after, i),
+			    sigismember(&before, i));
+	}
 }
 
 static int
