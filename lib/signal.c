@@ -431,11 +431,14 @@ static const struct case_ops case_signal = {
 	.dequeue = case_dequeue,
 };
 
+/* Caught from here on.  What is wrong with that the select says. */
 EXPORT struct co_case
 co_on_signal(int signo)
 {
 	struct co_case c = co__case((uintptr_t)&case_signal, NULL, NULL, NULL);
+	struct signals *s;
 
+	signal_of(signo, NULL, &s);
 	c.co__arg = signo;
 	return c;
 }

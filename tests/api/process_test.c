@@ -211,6 +211,27 @@ TEST(signals_wake_one_who_waits_and_are_remembered_once)
 	test_result(co_wait_signal(SIGTERM), -EINVAL);
 }
 
+static int
+make_a_case_and_send(void *arg)
+{
+	struct co_case cases[] = { co_on_signal(SIGUSR2), co_on_signal(1000),
+	    co_on_timeout(CO_SEC(5)) };
+
+	(void)arg;
+	kill(getpid(), SIGUSR2);
+	test_result(co_select_v(cases, 3), -EINVAL);
+	cases[1] = cases[2];
+	test_result(co_select_v(cases, 2), 0);
+	return 0;
+}
+
+TEST(a_signal_is_caught_from_where_its_case_is_made)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, make_a_case_and_send, NULL), 0);
+	test_result(co_select(co_on_signal(SIGUSR2), co_otherwise), -EINVAL);
+}
+
 static uint32_t raised;		/* [atomic] on a worker that weft made */
 
 /* Keeps its worker busy until one of them is on such a worker. */
