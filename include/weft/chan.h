@@ -225,12 +225,13 @@ struct co_case co_on_event(struct co_event *e);
  * chan_each(T, v, ch) { }: receives into v until the channel is closed and
  * drained, or the wait is cancelled.
  */
-#define chan_each(T, v, ch) \
-	CO__CHAN_EACH(CO__UNIQUE(co__c), CO__UNIQUE(co__once), T, v, ch)
-#define CO__CHAN_EACH(c, once, T, v, ch) \
-	CO__CHAN_EACH2(c, once, T, v, ch)
-#define CO__CHAN_EACH2(c, once, T, v, ch) \
-	for (chan(T) c = (ch), *once = &c; once; once = NULL) \
+#define chan_each(T, v, ...) \
+	CO__CHAN_EACH(CO__UNIQUE(co__c), CO__UNIQUE(co__once), T, v, \
+	    __VA_ARGS__)
+#define CO__CHAN_EACH(c, once, T, v, ...) \
+	CO__CHAN_EACH2(c, once, T, v, __VA_ARGS__)
+#define CO__CHAN_EACH2(c, once, T, v, ...) \
+	for (chan(T) c = (__VA_ARGS__), *once = &c; once; once = NULL) \
 		for (__typeof__(T) v; co__chan_recv((void *)c, &v) == 0; )
 
 /*

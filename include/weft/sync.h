@@ -151,11 +151,11 @@ int co_waitgroup_wait(struct co_waitgroup *w) CO__WAITS;
  * its end, break, return or goto.  If locking fails the block is skipped:
  * co_cancelled() is true then, unless memory was short.
  */
-#define co_locked(m)	CO__LOCKED(CO__UNIQUE(co__locked_at), m)
-#define CO__LOCKED(at, m)	CO__LOCKED2(at, m)
-#define CO__LOCKED2(at, m) \
+#define co_locked(...)	CO__LOCKED(CO__UNIQUE(co__locked_at), __VA_ARGS__)
+#define CO__LOCKED(at, ...)	CO__LOCKED2(at, __VA_ARGS__)
+#define CO__LOCKED2(at, ...) \
 	for (struct co_mutex *at __attribute__((cleanup(co__locked_cleanup))) \
-	    = co__locked_begin(m); at; at = co__locked_end(at))
+	    = co__locked_begin(__VA_ARGS__); at; at = co__locked_end(at))
 
 static inline struct co_mutex *
 co__locked_begin(struct co_mutex *m)

@@ -88,11 +88,11 @@ int co__gen_next(void *g, void *ret_value);
 /* Sees every value sent from now on.  NULL: no memory.
    recv waits: how many values were missed just before this one, or -EPIPE:
    closed and drained, and the variable is zeroed. */
-#define co_bcast_subscribe(b) \
-	CO__SUBSCRIBE(CO__UNIQUE(co__b), CO__UNIQUE(co__o), b)
-#define CO__SUBSCRIBE(a, o, b)	CO__SUBSCRIBE2(a, o, b)
-#define CO__SUBSCRIBE2(a, o, b) __extension__ ({ \
-	__auto_type a = (b); \
+#define co_bcast_subscribe(...) \
+	CO__SUBSCRIBE(CO__UNIQUE(co__b), CO__UNIQUE(co__o), __VA_ARGS__)
+#define CO__SUBSCRIBE(a, o, ...)	CO__SUBSCRIBE2(a, o, __VA_ARGS__)
+#define CO__SUBSCRIBE2(a, o, ...) __extension__ ({ \
+	__auto_type a = (__VA_ARGS__); \
 	__typeof__(**a) (*o)[3] = a; \
 	(__typeof__(**a) (*)[4])co__bcast_subscribe((void *)o); })
 #define co_sub_recv(s, ...)	CO__GET(co__sub_recv, 4, s, __VA_ARGS__)
@@ -101,7 +101,8 @@ int co__gen_next(void *g, void *ret_value);
 
 /* Begins with version 1; NULL: no memory.  set and get do not wait: 0.
    next waits until the version differs from *version: 0.
-   version is a uint64_t *; NULL in get: not asked for. */
+   version is a uint64_t *; NULL in get: not asked for.  The brackets keep
+   commas that v expands to, as of CO_SEM_INIT, from parting it. */
 #define co_watch_new(T, ...) \
 	CO__WATCH_NEW(CO__UNIQUE(co__v), T, __VA_ARGS__)
 #define CO__WATCH_NEW(v, T, ...)	CO__WATCH_NEW2(v, T, __VA_ARGS__)
@@ -109,27 +110,30 @@ int co__gen_next(void *g, void *ret_value);
 	__typeof__(T) v = (__VA_ARGS__); \
 	(co_watch(T))co__watch_new(sizeof v, __alignof__(v), &v); })
 #define co_watch_set(w, ...)	CO__PUT(co__watch_set, 5, w, __VA_ARGS__)
-#define co_watch_get(...)	CO__WATCH(co__watch_get, __VA_ARGS__)
-#define co_watch_next(...)	CO__WATCH(co__watch_next, __VA_ARGS__)
-#define co_on_watch(...)	CO__WATCH(co__on_watch, __VA_ARGS__)
+#define co_watch_get(w, v, ...) \
+	CO__WATCH(co__watch_get, (w), (v), (__VA_ARGS__))
+#define co_watch_next(w, v, ...) \
+	CO__WATCH(co__watch_next, (w), (v), (__VA_ARGS__))
+#define co_on_watch(w, v, ...) \
+	CO__WATCH(co__on_watch, (w), (v), (__VA_ARGS__))
 #define CO__WATCH(f, ...) \
 	CO__WATCH2(CO__UNIQUE(co__a), CO__UNIQUE(co__o), CO__UNIQUE(co__p), \
 	    f, __VA_ARGS__)
 #define CO__WATCH2(a, o, p, f, ...)	CO__WATCH3(a, o, p, f, __VA_ARGS__)
 #define CO__WATCH3(a, o, p, f, w, v, version) __extension__ ({ \
-	__auto_type a = (w); \
-	__typeof__(**a) (*o)[5] = a, *p = (v); \
-	f((void *)o, (void *)p, (version)); })
+	__auto_type a = w; \
+	__typeof__(**a) (*o)[5] = a, *p = v; \
+	f((void *)o, (void *)p, version); })
 
 /* fn: int fn(co_gen(T) g, void *arg).  It begins at the first next.  NULL: no
    memory, or no fn. */
-#define co_gen_new(T, fn, arg) \
-	CO__GEN_NEW(CO__UNIQUE(co__f), T, fn, arg)
-#define CO__GEN_NEW(f, T, fn, arg)	CO__GEN_NEW2(f, T, fn, arg)
-#define CO__GEN_NEW2(f, T, fn, arg) __extension__ ({ \
+#define co_gen_new(T, fn, ...) \
+	CO__GEN_NEW(CO__UNIQUE(co__f), T, fn, __VA_ARGS__)
+#define CO__GEN_NEW(f, T, fn, ...)	CO__GEN_NEW2(f, T, fn, __VA_ARGS__)
+#define CO__GEN_NEW2(f, T, fn, ...) __extension__ ({ \
 	int (*f)(co_gen(T), void *) = (fn); \
 	(co_gen(T))co__gen_new(sizeof(T), \
-	    (int (*)(void *, void *))(void (*)(void))f, (arg)); })
+	    (int (*)(void *, void *))(void (*)(void))f, (__VA_ARGS__)); })
 /* In fn: 0, or -ECANCELED when the generator is being freed.  -EINVAL: not in
    fn, on its own stack, or inside a scope that fn entered. */
 #define co_gen_yield(g, ...)	CO__PUT(co__gen_yield, 6, g, __VA_ARGS__)

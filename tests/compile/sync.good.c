@@ -41,6 +41,8 @@ good(void)
 			return n;
 		n += co_cond_wait(&cond, &mutex);
 	}
+	co_locked(&(struct co_mutex)CO_MUTEX_INIT)
+		n++;
 	n += co_mutex_lock(&mutex) + co_mutex_try_lock(&mutex);
 	co_mutex_unlock(&mutex);
 	n += co_rwlock_rdlock(&rwlock) + co_rwlock_try_rdlock(&rwlock);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* values.good.c - futures, broadcasts, watches, generators as promised. */
+#include <weft/sync.h>
 #include <weft/values.h>
 
 #pragma GCC diagnostic push
@@ -161,6 +162,29 @@ nests(co_future(int) f, co_watch(int) w, co_bcast(int) b, co_sub(int) s,
 	    &version));
 }
 
+/* Arguments with commas of their own, as initializers have. */
+static int
+commas(co_bcast(int) b, co_watch(struct co_sem) w)
+{
+	co_gen(int) g = co_gen_new(int, counts,
+	    &(struct co_event)CO_EVENT_INIT);
+	co_sub(int) s = co_bcast_subscribe(*(co_bcast(int)[]){ b, b });
+	uint64_t version = 0;
+	int n = 0;
+
+	co_watch_unref(co_watch_new(struct co_sem,
+	    (struct co_sem)CO_SEM_INIT(1)));
+	n += co_watch_set(w, (struct co_sem)CO_SEM_INIT(1));
+	n += co_watch_get(w, &(struct co_sem)CO_SEM_INIT(1), &version);
+	n += co_watch_next(w, &(struct co_sem)CO_SEM_INIT(1),
+	    (uint64_t[]){ 1, 2 });
+	n += co_select(co_on_watch(w, &(struct co_sem)CO_SEM_INIT(1),
+	    &version), co_on_event(&(struct co_event)CO_EVENT_INIT));
+	co_gen_free(g);
+	co_sub_unref(s);
+	return n;
+}
+
 int good(struct holder *h);
 int
 good(struct holder *h)
@@ -172,5 +196,5 @@ good(struct holder *h)
 	a_global = co_future_new(int);
 	return futures(h) + broadcasts(h) + watches(h) + generators(h) +
 	    nests(a_global, w, b, co_bcast_subscribe(b),
-	    co_gen_new(int, counts, &limit));
+	    co_gen_new(int, counts, &limit)) + commas(b, NULL);
 }
