@@ -207,9 +207,13 @@ resume(struct gen *g, struct task *t)
 
 /* What next gives when fn has returned. */
 static int
-outcome(const struct gen *g)
+outcome(const struct gen *g, void *ret_value)
 {
-	return g->result < 0 ? g->result : -EPIPE;
+	int code = g->result < 0 ? g->result : -EPIPE;
+
+	if (code == -EPIPE)
+		memset(ret_value, 0, g->size);
+	return code;
 }
 
 GEN_API int
@@ -227,14 +231,14 @@ co__gen_next(void *gen, void *ret_value)
 		if (g->state == RUNNING)
 			return -EDEADLK;
 		if (g->state == ENDED)
-			return outcome(g);
+			return outcome(g, ret_value);
 		code = begin(g);
 		if (code < 0)
 			return code;
 	}
 	g->out = ret_value;
 	resume(g, t);
-	return likely(g->state != ENDED) ? 0 : outcome(g);
+	return likely(g->state != ENDED) ? 0 : outcome(g, ret_value);
 }
 
 #if defined WEFT_GEN_ASM
@@ -242,7 +246,7 @@ int
 co__gen_ended(struct gen *g)
 {
 	end(g);
-	return outcome(g);
+	return outcome(g, g->out);	/* still where this next put it */
 }
 #endif
 

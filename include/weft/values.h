@@ -137,8 +137,8 @@ int co__gen_next(void *g, void *ret_value);
 /* In fn: 0, or -ECANCELED when the generator is being freed.  -EINVAL: not in
    fn, on its own stack, or inside a scope that fn entered. */
 #define co_gen_yield(g, ...)	CO__PUT(co__gen_yield, 6, g, __VA_ARGS__)
-/* 0; -EPIPE after fn returned >= 0, else what it returned.  -EDEADLK: from fn
-   itself; -ENOMEM: no stack. */
+/* 0; -EPIPE after fn returned >= 0, and the variable is zeroed, else what it
+   returned.  -EDEADLK: from fn itself; -ENOMEM: no stack. */
 #define co_gen_next(g, ...)	CO__GET(co__gen_next, 6, g, __VA_ARGS__)
 
 #endif /* !__cplusplus */

@@ -76,6 +76,32 @@ TEST(values_come_in_order_and_then_it_has_ended)
 }
 
 static int
+zeroed_main(void *arg)
+{
+	int n, v, i;
+
+	(void)arg;
+	for (n = 0; n < 3; n++) {
+		co_gen(int) g = co_gen_new(int, count_to, &n);
+
+		for (i = 0; i < n; i++)
+			test_result(co_gen_next(g, &v), 0);
+		for (i = 0; i < 2; i++) {
+			v = 5;
+			test_result(co_gen_next(g, &v), -EPIPE);
+			ck_assert_int_eq(v, 0);
+		}
+		co_gen_free(g);
+	}
+	return 0;
+}
+
+TEST(at_the_end_the_variable_is_zeroed)
+{
+	everywhere(zeroed_main);
+}
+
+static int
 fails(co_gen(int) g, void *arg)
 {
 	(void)arg;
