@@ -564,6 +564,8 @@ select_joins(void *arg)
 	ck_assert_int_eq(co_select(co_on_join(&t, &got),
 	    co_on_timeout(CO_MS(1))), 1);
 	ck_assert_int_eq(co_select(co_on_join(&t, &got), co_otherwise), 1);
+	test_result(co_select(co_on_join(&t, &got), co_on_join(&t)), -EINVAL);
+	test_result(co_select(co_on_join(NULL), co_otherwise), -EINVAL);
 	co_event_set(&release_it);
 	ck_assert_int_eq(co_select(co_on_join(&t, &got)), 0);
 	ck_assert_int_eq(got, 31);
