@@ -272,8 +272,11 @@ delist(struct runtime *rt)
 	uint32_t n;
 
 	os_mutex_lock(&mutex);
-	while ((n = a_load_acquire(&readers)) != 0)	/* with read_end */
+	while ((n = a_load_acquire(&readers)) != 0) {	/* with read_end */
+		os_mutex_unlock(&mutex);	/* a reader may read again */
 		os_futex_wait(&readers, n, CO_FOREVER);
+		os_mutex_lock(&mutex);
+	}
 	while (*at != rt)
 		at = &(*at)->next;
 	a_store_release(at, rt->next);
@@ -300,7 +303,7 @@ static void
 read_end(void)
 {
 	if (a_add_acqrel(&readers, -1u) == 1)	/* pairs with delist */
-		os_futex_wake(&readers, 1);
+		os_futex_wake(&readers, INT32_MAX);
 }
 
 void

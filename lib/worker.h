@@ -168,7 +168,7 @@ struct runtime {
 	co_fn *fn;			/* [const] */
 	void *arg;			/* [const] */
 	int result;			/* [main task] */
-	bool deadlocked;		/* [who set forced] */
+	bool deadlocked;		/* [who set forced; read at the end] */
 	struct co_scope root;
 	struct runtime *next;		/* [LOCK_RUNTIME] all that run */
 };

@@ -41,14 +41,14 @@ run_it(void *arg)
 	return code_of(test_run(w->workers, w->fn, NULL));
 }
 
-/* fn deadlocks: the line, and each of `words` behind it. */
+/* run(fn) deadlocks: the line, and each of `words` behind it. */
 static void
-deadlocks(co_fn *fn, const char *const *words)
+deadlocks_in(int (*run)(void *), co_fn *fn, const char *const *words)
 {
 	FOR_WORKERS(w) {
 		struct what what = { fn, w };
 		int64_t begin = test_now();
-		struct test_child c = test_child(run_it, &what);
+		struct test_child c = test_child(run, &what);
 		int i;
 
 		ck_assert_msg(c.code == DEADLOCKED, "%d workers: exit %d,"
@@ -63,16 +63,28 @@ deadlocks(co_fn *fn, const char *const *words)
 }
 
 static void
-is_quiet(co_fn *fn)
+deadlocks(co_fn *fn, const char *const *words)
+{
+	deadlocks_in(run_it, fn, words);
+}
+
+static void
+is_quiet_in(int (*run)(void *), co_fn *fn)
 {
 	FOR_WORKERS(w) {
 		struct what what = { fn, w };
-		struct test_child c = test_child(run_it, &what);
+		struct test_child c = test_child(run, &what);
 
 		ck_assert_msg(c.code == 0 && c.err[0] == '\0', "%d workers:"
 		    " exit %d, signal %d, \"%.2000s\"", w, c.code, c.signal,
 		    c.err);
 	}
+}
+
+static void
+is_quiet(co_fn *fn)
+{
+	is_quiet_in(run_it, fn);
 }
 
 #define WORDS(...)	(const char *const[]){ __VA_ARGS__, NULL }
@@ -328,6 +340,59 @@ TEST(what_cancelling_does_not_end_is_said_and_not_hung_upon)
 TEST(pinned_ones_sleep_for_ever_as_well)
 {
 	deadlocks(pinned_ones, WORDS("coroutine 1:", "spawned by 1", "select"));
+}
+
+static int
+receive_first(void *arg)
+{
+	int v;
+
+	(void)arg;
+	if (chan_recv(first, &v) != -ECANCELED)
+		return WRONG;
+	return chan_send(second, 1) == -ECANCELED ? 0 : WRONG;
+}
+
+static int
+receive_second(void *arg)
+{
+	int v;
+
+	(void)arg;
+	if (chan_recv(second, &v) != -ECANCELED)
+		return WRONG;
+	return chan_send(first, 1) == -ECANCELED ? 0 : WRONG;
+}
+
+static void *
+run_in_thread(void *what)
+{
+	return (void *)(intptr_t)run_it(what);
+}
+
+/* fn in one, receive_second in another. */
+static int
+run_two(void *arg)
+{
+	struct what other = *(struct what *)arg;
+	pthread_t t;
+	void *result;
+	int code;
+
+	first = chan_new(int, 0);
+	second = chan_new(int, 0);
+	other.fn = receive_second;
+	pthread_create(&t, NULL, run_in_thread, &other);
+	code = run_it(arg);
+	pthread_join(t, &result);
+	chan_unref(first);
+	chan_unref(second);
+	return (intptr_t)result == code ? code : WRONG;
+}
+
+TEST(two_runtimes_wait_for_each_other)
+{
+	deadlocks_in(run_two, receive_first, WORDS("coroutine 1:", "receive"));
 }
 
 /* After it has had timers, descriptors and jobs, which are over. */
@@ -614,6 +679,62 @@ runtime_sends(void *arg)
 TEST(another_runtime_may_wake_somebody)
 {
 	is_quiet(runtime_sends);
+}
+
+/* Both of them sleep nearly always; either may be the one that looks. */
+static int
+runtimes_talk(void *arg)
+{
+	int i, v;
+
+	(void)arg;
+	for (i = 0; i < 300; i++) {
+		if (i % 10 == 0)
+			co_sleep(CO_MS(1));
+		if (chan_send(first, i) != 0 || chan_recv(second, &v) != 0)
+			return WRONG;
+	}
+	return chan_close(first);
+}
+
+static int
+answer(void *arg)
+{
+	int v;
+
+	(void)arg;
+	while (chan_recv(first, &v) == 0)
+		if (chan_send(second, v) != 0)
+			return WRONG;
+	return 0;
+}
+
+static void *
+answer_in_thread(void *arg)
+{
+	return test_run(2, answer, NULL) == 0 ? arg : NULL;
+}
+
+static int
+runtimes_talk_in_two(void *arg)
+{
+	pthread_t t;
+	void *result;
+	int code;
+
+	first = chan_new(int, 0);
+	second = chan_new(int, 0);
+	pthread_create(&t, NULL, answer_in_thread, &first);
+	code = run_it(arg);
+	pthread_join(t, &result);
+	chan_unref(first);
+	chan_unref(second);
+	return result ? code : WRONG;
+}
+
+TEST(two_runtimes_that_talk_are_not_asleep)
+{
+	is_quiet_in(runtimes_talk_in_two, runtimes_talk);
 }
 
 static int
