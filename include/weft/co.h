@@ -135,10 +135,12 @@ void co_task_cancel(struct co_task *t);
  * Lets the other runnable coroutines go first.  No cancellation point.  From
  * a plain thread it gives the processor away.
  */
-#if !defined __cplusplus || __cplusplus < 202002L
+#if !defined __cplusplus || (__cplusplus < 202002L && \
+    !defined __cpp_impl_coroutine && !defined __cpp_coroutines)
 void co_yield(void);
 #endif
-void co_yield_now(void);	/* the same; co_yield is a keyword of C++20 */
+void co_yield_now(void);	/* the same; co_yield is a keyword of C++20, and
+				   of C++17 with -fcoroutines */
 
 /*
  * Waits for the duration, or until the time: 0, or the code of the scope that

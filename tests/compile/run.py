@@ -19,6 +19,7 @@ FLAGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wcast-align",
          "-Werror", "-O1", "-c", "-o", "/dev/null", "-I", SRC + "/include"]
 C = ("gnu11", "c11", "gnu2x")
 CXX = ("gnu++17", "gnu++20")
+COROUTINES = ("gnu++17", "-fcoroutines")	# co_yield is a keyword: only g++
 
 c, no_c = compilers("gcc", "clang")
 cxx, no_cxx = compilers("g++", "clang++")
@@ -30,9 +31,10 @@ def build(path, compiler, std, *more):
 
 
 def accepted(job):
-    path, compiler, std = job
-    status, out = build(path, compiler, std)
-    return ["%s -std=%s:\n%s" % (compiler, std, out)] if status else []
+    path, compiler, *how = job
+    status, out = build(path, compiler, *how)
+    return ["%s -std=%s:\n%s" % (compiler, " ".join(how), out)] \
+        if status else []
 
 
 def refused(job):
@@ -52,6 +54,7 @@ for path in files("tests/compile", ".good.c", ".bad.c"):
     check(path + " is accepted", sum(each(accepted, jobs), []))
 for path in files("tests/compile", ".good.cc"):
     jobs = [(path, cc, std) for cc in cxx for std in CXX]
+    jobs += [(path, cc, *COROUTINES) for cc in cxx if cc == "g++"]
     check(path + " is accepted", sum(each(accepted, jobs), []))
 for path in files("tests/compile", ".bad.c"):
     cases = re.findall(r"^#\s*ifdef\s+(CASE_\w+)(?:\s*/\*\s*(.*?)\s*\*/)?",
