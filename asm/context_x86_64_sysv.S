@@ -72,8 +72,12 @@ co__context_jump:
 	jmpq	*0x10(%rsp)		/* not ret: see lib/context_asm.h */
 2:	movq	(%rsi), %rsp		/* to->sp */
 3:	ldmxcsr	0x00(%rsp)		/* brings its status flags along */
-	fldcw	0x04(%rsp)
+	cmpb	$0x7f, 0x04(%rsp)	/* all x87 exceptions masked? */
+	jne	5f			/* rare */
+4:	fldcw	0x04(%rsp)
 	jmp	1b
+5:	fnclex				/* what this side has masked and had */
+	jmp	4b			/* is not to trap on the other */
 
 .Lresume:
 	endbr64				/* an indirect jump comes here */

@@ -4,7 +4,8 @@
  *
  * Layer 3.  The switch keeps what the ABI calls preserved across a call:
  * callee-saved registers and the floating point control words, which are
- * reloaded only when the two sides differ.
+ * reloaded only when the two sides differ.  The x87 status is nobody's: it is
+ * cleared for who has an exception unmasked, or he would trap for another's.
  *
  * On x86_64 and aarch64 the switch is inlined where tasks park (context_asm.h);
  * asm/ holds the same as functions, for builds that cannot inline it, and as

@@ -81,8 +81,12 @@ context_jump(struct context *from, struct context *to)
 	    "jmpq	*16(%%rsp)\n"
 	    "2:\tmovq	(%%rsi), %%rsp\n"
 	    "3:\tldmxcsr (%%rsp)\n\t"
-	    "fldcw	4(%%rsp)\n\t"
+	    "cmpb	$0x7f, 4(%%rsp)\n\t"
+	    "jne	6f\n"
+	    "5:\tfldcw	4(%%rsp)\n\t"
 	    "jmp	4b\n"
+	    "6:\tfnclex\n\t"
+	    "jmp	5b\n"
 	    "1:\tendbr64\n\t"
 	    "leaq	152(%%rsp), %%rsp"
 	    : "+D"(from), "+S"(to), "+d"(frame)
@@ -102,9 +106,13 @@ context_off(struct context *to)
 	__asm__ volatile(
 	    "movq	(%0), %%rsp\n\t"
 	    "ldmxcsr	(%%rsp)\n\t"
-	    "fldcw	4(%%rsp)\n\t"
+	    "cmpb	$0x7f, 4(%%rsp)\n\t"
+	    "jne	2f\n"
+	    "1:\tfldcw	4(%%rsp)\n\t"
 	    "movq	8(%%rsp), %%rbp\n\t"
-	    "jmpq	*16(%%rsp)"
+	    "jmpq	*16(%%rsp)\n"
+	    "2:\tfnclex\n\t"
+	    "jmp	1b"
 	    :
 	    : "S"(to), "d"(frame)
 	    : "memory");
