@@ -8,7 +8,8 @@
  * library are found here first, and counted for the coroutine at hand;
  * co__locks_none_held asks for the count.
  *
- * Only with the static library: the shared one exports none of these names.
+ * Only with the static library: the shared one exports none of these names, and
+ * the hook in Makefile.am leaves them global in the other.
  * Not under TSan, which has them, too.
  */
 #ifndef _GNU_SOURCE
