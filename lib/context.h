@@ -50,7 +50,8 @@ void context_drop(struct context *c);
  * static inline void context_landed(void);
  *	The first thing to call in entry().
  * static inline void context_words_default(void);
- *	The control words as context_make() has them: for who goes on as another.
+ *	The control words as context_make() has them, for who goes on as
+ *	another.
  */
 #include "context_words.h"
 #include "context_switch.h"
