@@ -530,10 +530,25 @@ stopped(void *arg)
 	return test_run(*(int *)arg, sleep_through_a_stop, NULL);
 }
 
+/* Stops it in the midst of its sleeps, and lets it go on when all is due. */
+static void
+stop_for_a_while(pid_t pid)
+{
+	struct timespec begun = { 0, 5000000 }, over = { 0, 80000000 };
+	int status;
+
+	nanosleep(&begun, NULL);
+	ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+	ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
+	ck_assert_msg(WIFSTOPPED(status), "it had ended: %#x", status);
+	nanosleep(&over, NULL);
+	ck_assert_int_eq(kill(pid, SIGCONT), 0);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+}
+
 TEST(a_process_that_was_stopped_wakes_who_is_due)
 {
-	struct timespec nap = { 0, 5000000 };
-	int status;
 	pid_t pid;
 
 	FOR_WORKERS(w) {
@@ -541,12 +556,6 @@ TEST(a_process_that_was_stopped_wakes_who_is_due)
 		ck_assert_int_ge(pid, 0);
 		if (pid == 0)
 			_exit(stopped(&w));
-		nanosleep(&nap, NULL);
-		kill(pid, SIGSTOP);
-		nap.tv_nsec = 80000000;
-		nanosleep(&nap, NULL);
-		kill(pid, SIGCONT);
-		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-		ck_assert_int_eq(status, 0);
+		stop_for_a_while(pid);
 	}
 }
