@@ -1,79 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cancel_waits.h - every wait there is, as rows of a table: what prepares it,
- * the wait, what makes it complete, and what must be left after it.
+ * cancel_waits.h - sleeping, joining, and every wait for channels and for what
+ * synchronizes, as rows of a table: what prepares it, the wait, what makes it
+ * complete, and what must be left after it.
  * Used by cancel_matrix_test.c.
  */
 #ifndef WEFT_TESTS_CANCEL_WAITS_H
 #define WEFT_TESTS_CANCEL_WAITS_H
 
-#include "harness.h"
-
-#include <pthread.h>
+#include "cancel_cell.h"
 
 #include <weft/chan.h>
-#include <weft/scope.h>
 #include <weft/sync.h>
-
-/* --- something in the background: a coroutine, or a thread ------------------ */
-
-struct background {
-	struct co_task task;
-	pthread_t thread;
-	bool is_thread;
-	int (*fn)(void);
-	int result;
-};
-
-static int
-run_task(void *arg)
-{
-	struct background *b = arg;
-
-	return b->fn();
-}
-
-static void *
-run_thread(void *arg)
-{
-	struct background *b = arg;
-
-	b->result = b->fn();
-	return NULL;
-}
-
-static void
-start(struct background *b, int (*fn)(void))
-{
-	b->fn = fn;
-	b->is_thread = !co_inside();
-	if (b->is_thread)
-		ck_assert_int_eq(pthread_create(&b->thread, NULL, run_thread,
-		    b), 0);
-	else
-		test_result(co_fork(&b->task, run_task, b), 0);
-}
-
-static void
-finish(struct background *b)
-{
-	if (b->is_thread)
-		pthread_join(b->thread, NULL);
-	else
-		b->result = co_join(&b->task);
-	test_result(b->result, 0);
-}
-
-static void
-pause_a_little(void)
-{
-	int i;
-
-	for (i = 0; i < 5; i++)
-		co_yield();
-}
-
-/* --- the kinds of waits ----------------------------------------------------- */
 
 static struct rig {
 	chan(int) ch;
@@ -89,14 +27,6 @@ static struct rig {
 	bool flag;
 	bool has_holder;
 } r;
-
-struct kind {
-	const char *name;
-	void (*init)(void);	/* NULL: nothing */
-	int (*wait)(void);	/* the wait: 0, or its code */
-	int (*finish)(void);	/* makes one wait complete; NULL: never */
-	void (*fini)(void);	/* NULL: nothing; checks what is left */
-};
 
 static int
 wait_sleep(void)
@@ -515,10 +445,13 @@ static const struct kind kinds[] = {
 	{ "barrier", init_sync, wait_barrier, wait_barrier, NULL },
 	{ "once", init_once, wait_once, finish_hold, fini_hold },
 	{ "waitgroup", init_sync, wait_waitgroup, finish_waitgroup, NULL },
-	/* From here on not in a plain thread. */
+	{ .name = NULL }
+};
+
+static const struct kind inside_kinds[] = {
 	{ "join", init_join, wait_join, finish_hold, NULL },
 	{ "select join", init_join, wait_select_join, finish_hold, NULL },
+	{ .name = NULL }
 };
-enum { KINDS = sizeof kinds / sizeof kinds[0], THREAD_KINDS = KINDS - 2 };
 
 #endif
