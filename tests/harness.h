@@ -203,6 +203,15 @@ char *test_written(int (*fn)(FILE *to), int *ret_code);
 /* A pipe that takes no byte more, and whose writer would wait. */
 void test_full_pipe(int ret_fds[2]);
 
+/* A listener on 127.0.0.1 whose queue is full: it answers no connection. */
+struct test_blackhole {
+	int fd[9];		/* of the listener, and of who fills the queue */
+	unsigned short port;
+};
+
+void test_blackhole_open(struct test_blackhole *b);
+void test_blackhole_close(struct test_blackhole *b);
+
 /* Does text hold part?  Prints both if not. */
 #define test_has(text, part) do { \
 	const char *test__text = (text), *test__part = (part); \
