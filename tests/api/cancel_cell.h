@@ -5,8 +5,9 @@
  * The matrix: kinds of waits x ways to end one (by a sibling, a failing
  * sibling, co_task_cancel, a plain thread, a deadline) x moments (before it
  * begins, although it could complete; while it is parked; just when it
- * completes).  A wait that failed had no effect: so afterwards the same wait,
- * undisturbed, must complete with what the first one left.
+ * completes).  A wait that failed is over soon, with the code of that end, and
+ * so is every later one in the same scope.  It had no effect: so afterwards the
+ * same wait, undisturbed, must complete with what the first one left.
  *
  * Used by the cancel_*_test.c that have a table of kinds.
  */
@@ -97,6 +98,9 @@ enum way { BY_SIBLING, BY_FAILURE, BY_TASK_CANCEL, BY_THREAD, BY_DEADLINE,
 	WAYS };
 enum moment { BEFORE, PARKED, RACE, MOMENTS };
 
+/* 100 ms are asked for; others use this machine too. */
+#define SOON	CO_SEC(1)
+
 static struct attempt {
 	const struct kind *k;
 	enum way way;
@@ -106,7 +110,8 @@ static struct attempt {
 	bool has_thread;
 	int in;			/* [atomic] the wait is about to begin */
 	int go;			/* [atomic] it may */
-	int code;
+	co_time when, back;	/* it was ended, it returned */
+	int code, again;	/* of a second wait in the same scope */
 } a;
 
 static int
@@ -115,6 +120,7 @@ ender(void *arg)
 	(void)arg;
 	if (a.moment == PARKED)
 		pause_a_little();
+	a.when = co_now();
 	if (a.way == BY_FAILURE)
 		return -EIO;
 	co_cancel(&a.s);
@@ -173,9 +179,13 @@ attempt(void *arg)
 	    a.moment == PARKED ? CO_US(500) : CO_US(30);
 
 	(void)arg;
+	if (a.way == BY_DEADLINE)
+		a.when = co_now() + t;
 	co_scope(a.s, .timeout = t) {
 		prepare_end();
 		a.code = a.k->wait();
+		a.back = co_now();
+		a.again = a.code ? a.k->wait() : 0;
 		if (a.has_thread)
 			pthread_join(a.thread, NULL);
 	}
@@ -199,6 +209,7 @@ run_attempt(void)
 	store(&a.go, a.moment != BEFORE);
 	if (a.moment == PARKED)
 		pause_a_little();
+	a.when = co_now();
 	co_task_cancel(&t);
 	test_result(co_join(&t), 0);
 }
@@ -210,11 +221,31 @@ code_of(enum way way)
 	    -ECANCELED;
 }
 
+/* How the wait of a cell was ended. */
+static void
+check_end(void)
+{
+	const char *name = a.k->name;
+	int code = a.code;
+
+	ck_assert_msg(code == code_of(a.way) || (a.moment == RACE && code == 0),
+	    "%s, way %d, moment %d: %d", name, a.way, a.moment, code);
+	if (code == 0)
+		return;
+	ck_assert_msg(a.s.status == code, "%s, way %d, moment %d: status %d",
+	    name, a.way, a.moment, a.s.status);
+	ck_assert_msg(a.again == code, "%s, way %d, moment %d: then %d", name,
+	    a.way, a.moment, a.again);
+	ck_assert_msg(a.when <= a.back &&
+	    a.back - a.when < SOON * test_slow(), "%s, way %d, moment %d: "
+	    "%lld us after", name, a.way, a.moment,
+	    (long long)(a.back - a.when) / 1000);
+}
+
 /* One cell of the matrix. */
 static void
 cell(const struct kind *k, enum way way, enum moment moment)
 {
-	bool raced = moment == RACE;
 	struct background b;
 	int code;
 
@@ -225,24 +256,17 @@ cell(const struct kind *k, enum way way, enum moment moment)
 		k->init();
 	if (k->finish && moment != PARKED) {
 		start(&b, k->finish);
-		if (!raced)
+		if (moment == BEFORE)
 			pause_a_little();
 	}
 	run_attempt();
-	code = a.code;
-	ck_assert_msg(code == code_of(way) || (raced && code == 0),
-	    "%s, way %d, moment %d: %d", k->name, way, moment, code);
-	ck_assert_msg(code == 0 || a.s.status == code,
-	    "%s, way %d, moment %d: status %d", k->name, way, moment,
-	    a.s.status);
+	check_end();
 	if (k->finish && moment == PARKED)
 		start(&b, k->finish);
 	if (k->finish) {
-		if (code != 0) {
-			code = k->wait();
-			ck_assert_msg(code == 0, "%s, way %d, moment %d, the "
-			    "second time: %d", k->name, way, moment, code);
-		}
+		code = a.code ? k->wait() : 0;
+		ck_assert_msg(code == 0, "%s, way %d, moment %d, undisturbed: "
+		    "%d", k->name, way, moment, code);
 		finish(&b);
 	}
 	if (k->fini)
@@ -285,16 +309,19 @@ matrix(void *arg)
 	return 0;
 }
 
-/* In coroutines, and in a plain thread, which cannot wait for what is in the
-   second table.  The last row of each has no name. */
+/* In coroutines, with one thread for jobs, and in a plain thread, which cannot
+   wait for what is in the second table.  The last row of each has no name. */
 static void
 run_matrix(const struct kind *kinds, const struct kind *inside,
     enum moment moment)
 {
 	struct matrix m = { kinds, inside, moment };
 
-	FOR_WORKERS(w)
-		test_result(test_run(w, matrix, &m), 0);
+	FOR_WORKERS(w) {
+		struct co_options o = { .workers = w, .blocking_threads = 1 };
+
+		test_result(co_run(&o, matrix, &m), 0);
+	}
 	matrix(&m);
 }
 
