@@ -205,7 +205,7 @@ void test_full_pipe(int ret_fds[2]);
 
 /* A listener on 127.0.0.1 whose queue is full: it answers no connection. */
 struct test_blackhole {
-	int fd[9];		/* of the listener, and of who fills the queue */
+	int fd[9];	/* of the listener, and of who fills the queue */
 	unsigned short port;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * chan_test.c - channels, through the public interface: order, sizes, and
- * programs.  See also chan_race_test.c and chan_value_test.c.
+ * programs.  See also chan_give_test.c, chan_race_test.c, chan_value_test.c.
  */
 #include "harness.h"
 
