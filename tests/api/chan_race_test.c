@@ -237,13 +237,21 @@ TEST(close_wakes_everybody_once)
 		run(w, close_main, &cap);
 }
 
+enum { CLOSERS = 64 };
+
+struct closing {
+	chan(int) ch;
+	int arrived, code[CLOSERS];
+};
+
 static int
 closer(void *arg)
 {
-	struct pair *p = arg;
+	struct closing *c = arg;
+	int me = add(&c->arrived, 1) - 1;
 
-	if (chan_close(p->ch) == 0)
-		add(&p->done, 1);
+	wait_for(&c->arrived, CLOSERS);		/* on all workers */
+	c->code[me] = chan_close(c->ch);
 	return 0;
 }
 
@@ -251,17 +259,26 @@ static int
 close_race_main(void *arg)
 {
 	struct co_scope s;
-	struct pair p;
-	int i, n = (int)test_count(200, 5000);
+	struct closing c;
+	int i, won, n = (int)test_count(200, 5000);
 
 	(void)arg;
+	test_result(chan_close(NULL), -EINVAL);
 	while (n--) {
-		p = (struct pair){ .ch = chan_new(int, 1) };
+		c = (struct closing){ .ch = chan_new(int, 1) };
 		co_scope(s)
-			for (i = 0; i < 16; i++)
-				co_spawn(closer, &p);
-		ck_assert_int_eq(p.done, 1);
-		chan_unref(p.ch);
+			for (i = 0; i < CLOSERS; i++)
+				test_result(co_spawn(closer, &c), 0);
+		test_result(s.status, 0);
+		for (i = won = 0; i < CLOSERS; i++) {
+			if (c.code[i] == 0)
+				won++;
+			else
+				test_result(c.code[i], -EPIPE);
+		}
+		ck_assert_int_eq(won, 1);
+		test_result(chan_close(c.ch), -EPIPE);
+		chan_unref(c.ch);
 	}
 	return 0;
 }
@@ -272,48 +289,98 @@ TEST(of_many_closers_one_succeeds)
 		run(w, close_race_main, NULL);
 }
 
+enum { RACERS = 4, RACED = 3 };
+
+/* Values are places here: each sender has some of its own. */
+struct race {
+	chan(int) ch;
+	int arrived;
+	int code[RACERS * RACED];	/* of sending it */
+	int got[RACERS * RACED];	/* how often */
+};
+
+static int
+race_send(struct race *r, int v)
+{
+	int code = -EAGAIN, status = 1;
+
+	switch (v % 3) {
+	case 0:
+		return chan_send(r->ch, v);
+	case 1:
+		ck_assert_int_eq(co_select(co_on_send(r->ch, v, &status)), 0);
+		return status;
+	default:
+		while ((code = chan_try_send(r->ch, v)) == -EAGAIN)
+			co_yield();
+		return code;
+	}
+}
+
 static int
 race_sender(void *arg)
 {
-	struct pair *p = arg;
+	struct race *r = arg;
+	int at = (add(&r->arrived, 1) - 1) * RACED, v;
 
-	if (chan_send(p->ch, 1) == 0)
-		add(&p->arrived, 1);
+	for (v = at; v < at + RACED; v++)
+		r->code[v] = race_send(r, v);
 	return 0;
 }
 
 static int
 race_receiver(void *arg)
 {
-	struct pair *p = arg;
+	struct race *r = arg;
 
-	chan_each(int, v, p->ch)
-		add(&p->sum, v);
+	chan_each(int, v, r->ch) {
+		ck_assert(v >= 0 && v < RACERS * RACED);
+		r->got[v]++;
+	}
 	return 0;
 }
 
-/* Sent means received, and a failed send means that it was not. */
+/* Sent means received, once, and a failed send means that it was not. */
+static void
+race_check(const struct race *r)
+{
+	int v;
+
+	for (v = 0; v < RACERS * RACED; v++) {
+		if (r->code[v] != 0)
+			test_result(r->code[v], -EPIPE);
+		ck_assert_msg(r->got[v] == (r->code[v] == 0),
+		    "sending %d gave %d, it came %d times", v, r->code[v],
+		    r->got[v]);
+		/* It does not open again. */
+		ck_assert(v % RACED == 0 || r->code[v - 1] == 0 ||
+		    r->code[v] != 0);
+	}
+}
+
 static int
 send_close_main(void *arg)
 {
 	uint64_t seed = *(uint64_t *)arg;
 	struct co_scope s;
-	struct pair p;
+	struct race r;
 	int i, n = (int)test_count(2000, 100000);
 
 	while (n--) {
-		p = (struct pair){ .ch = chan_new(int,
-		    test_below(&seed, 3)) };
+		r = (struct race){ .ch = chan_new(int, test_below(&seed, 3)) };
 		co_scope(s) {
-			for (i = 0; i < 4; i++)
-				co_spawn(race_sender, &p);
-			co_spawn(race_receiver, &p);
-			if (test_below(&seed, 2))
+			for (i = 0; i < RACERS; i++)
+				co_spawn(race_sender, &r);
+			co_spawn(race_receiver, &r);
+			if (n % 4 == 0)		/* elsewhere too */
+				wait_for(&r.arrived, RACERS);
+			for (i = (int)test_below(&seed, 4); i > 0; i--)
 				co_yield();
-			chan_close(p.ch);
+			test_result(chan_close(r.ch), 0);
 		}
-		ck_assert_int_eq(p.sum, p.arrived);
-		chan_unref(p.ch);
+		test_result(s.status, 0);
+		race_check(&r);
+		chan_unref(r.ch);
 	}
 	return 0;
 }
