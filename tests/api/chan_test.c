@@ -5,6 +5,8 @@
  */
 #include "harness.h"
 
+#include <pthread.h>
+
 #include <weft/chan.h>
 #include <weft/scope.h>
 
@@ -181,6 +183,118 @@ TEST(length_and_capacity_are_exact_for_one_coroutine)
 
 	for (i = 0; i < 5; i++, seed++)
 		run(1, oracle_main, &seed);
+}
+
+enum { MOVERS = 3 };
+
+struct moving {
+	chan(int) ch;
+	size_t cap;
+	int each;
+	int left;		/* [atomic] senders that are not done */
+	bool over, looked;	/* [atomic] */
+};
+
+static int
+move_in(void *arg)
+{
+	struct moving *m = arg;
+	int i;
+
+	for (i = 0; i < m->each; i++)
+		test_result(chan_send(m->ch, i), 0);
+	if (add(&m->left, -1) == 0)
+		test_result(chan_close(m->ch), 0);
+	return 0;
+}
+
+static int
+move_out(void *arg)
+{
+	struct moving *m = arg;
+
+	chan_each(int, v, m->ch)
+		ck_assert(v >= 0 && v < m->each);
+	return 0;
+}
+
+/* A length below 0 would be a very large one. */
+static void
+look(struct moving *m)
+{
+	size_t len = chan_len(m->ch);
+
+	ck_assert_msg(len <= m->cap, "%zu of %zu", len, m->cap);
+	ck_assert_uint_eq(chan_cap(m->ch), m->cap);
+}
+
+static int
+looker(void *arg)
+{
+	struct moving *m = arg;
+
+	while (!__atomic_load_n(&m->over, __ATOMIC_RELAXED)) {
+		look(m);
+		co_yield();
+	}
+	return 0;
+}
+
+static void *
+looker_thread(void *arg)
+{
+	struct moving *m = arg;
+
+	while (!__atomic_load_n(&m->over, __ATOMIC_RELAXED)) {
+		look(m);
+		__atomic_store_n(&m->looked, true, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static int
+moving_main(void *arg)
+{
+	struct moving *m = arg;
+	struct co_scope lookers, movers;
+	int i;
+
+	while (!__atomic_load_n(&m->looked, __ATOMIC_RELAXED))
+		co_yield();
+	co_scope(lookers) {
+		test_result(co_spawn(looker, m), 0);
+		co_scope(movers) {
+			for (i = 0; i < MOVERS; i++) {
+				test_result(co_spawn(move_in, m), 0);
+				test_result(co_spawn(move_out, m), 0);
+			}
+		}
+		__atomic_store_n(&m->over, true, __ATOMIC_RELAXED);
+	}
+	test_result(movers.status, 0);
+	ck_assert_uint_eq(chan_len(m->ch), 0);
+	return lookers.status;
+}
+
+TEST(whoever_looks_sees_a_length_between_0_and_the_capacity)
+{
+	static const size_t caps[] = { 0, 1, 2, 7 };
+	struct moving m;
+	pthread_t t;
+	size_t i;
+
+	FOR_WORKERS(w) {
+		for (i = 0; i < sizeof caps / sizeof caps[0]; i++) {
+			m = (struct moving){ .ch = chan_new(int, caps[i]),
+			    .cap = caps[i], .left = MOVERS,
+			    .each = (int)test_count(3000, 300000) };
+			ck_assert_int_eq(pthread_create(&t, NULL,
+			    looker_thread, &m), 0);
+			run(w, moving_main, &m);
+			pthread_join(t, NULL);
+			chan_unref(m.ch);
+		}
+	}
 }
 
 static int

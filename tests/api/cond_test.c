@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <weft/chan.h>
 #include <weft/scope.h>
 #include <weft/sync.h>
 
@@ -286,6 +287,104 @@ TEST(a_bounded_buffer_between_threads_and_coroutines_loses_nothing)
 			ck_assert(!pthread_join(t[i], NULL));
 		buffer_check();
 	}
+}
+
+/* --- a wait between two attempts at another ------------------------------- */
+
+enum { PUSHED = 12 };
+
+/* boost.fiber#268: a push that fails, a wait for a condition, a push again.
+   The last one never woke. */
+static struct pushing {
+	chan(int) ch;
+	int taken;	/* under m */
+} push;
+
+static int
+attempt(int v)
+{
+	int code = 1;
+
+	switch (v % 3) {
+	case 0:
+		return chan_try_send(push.ch, v);
+	case 1:
+		co_timeout(CO_US(30))
+			code = chan_send(push.ch, v);
+		return code;
+	default:
+		code = co_select(co_on_send(push.ch, v),
+		    co_on_timeout(CO_US(30)));
+		return code == 1 ? -ETIMEDOUT : code;
+	}
+}
+
+static int
+pusher(void *arg)
+{
+	int v, code, seen = 0;
+
+	(void)arg;
+	for (v = 1; v <= PUSHED; v++) {
+		while ((code = attempt(v)) != 0) {
+			test_result(code, v % 3 ? -ETIMEDOUT : -EAGAIN);
+			test_result(co_mutex_lock(&m), 0);
+			while (push.taken == seen)
+				test_result(co_cond_wait(&c, &m), 0);
+			seen = push.taken;
+			test_result(co_mutex_unlock(&m), 0);
+			if (v % 2 == 0) {	/* now it waits in earnest */
+				test_result(chan_send(push.ch, v), 0);
+				break;
+			}
+		}
+	}
+	return 0;
+}
+
+static int
+push_round(void *arg)
+{
+	uint64_t *random = arg, i;
+	struct co_task t;
+	int v, want;
+
+	fresh();
+	push.taken = 0;
+	push.ch = chan_new(int, 1 + test_below(random, 2));
+	test_result(co_fork(&t, pusher, NULL), 0);
+	for (want = 1; want <= PUSHED; want++) {
+		for (i = test_below(random, 6); i > 0; i--)
+			co_yield();
+		if (test_below(random, 8) == 0)
+			test_result(co_sleep(CO_US(100)), 0);
+		test_result(chan_recv(push.ch, &v), 0);
+		ck_assert_int_eq(v, want);
+		test_result(co_mutex_lock(&m), 0);
+		push.taken++;
+		test_result(co_cond_signal(&c), 0);
+		test_result(co_mutex_unlock(&m), 0);
+	}
+	test_result(co_join(&t), 0);
+	ck_assert_uint_eq(chan_len(push.ch), 0);
+	chan_unref(push.ch);
+	return 0;
+}
+
+static int
+push_often(void *arg)
+{
+	uint64_t random = test_seed(), n = test_count(100, 10000);
+
+	while (n--)
+		push_round(&random);
+	return arg ? -EINVAL : 0;
+}
+
+TEST(a_send_that_failed_and_a_wait_do_not_spoil_the_next_send)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, push_often, NULL), 0);
 }
 
 /* --- cancelled ------------------------------------------------------------ */
