@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * io_test.c - reading, writing, waiting and closing.
+ * io_test.c - reading, writing and waiting.  Closing: fd_close_test.c.
  */
 #include "harness.h"
 
@@ -332,103 +332,6 @@ TEST(many_conversations_lose_nothing, .leaves_fds = true)
 {
 	FOR_WORKERS(w)
 		test_result(test_run(w, run_talks, NULL), 0);
-}
-
-/* --- closing -------------------------------------------------------------- */
-
-static int left;
-
-static int
-wait_until_closed(void *arg)
-{
-	char c;
-
-	switch ((int)(intptr_t)arg % 4) {
-	case 0:
-		test_result(co_read(fds[0], &c, 1), -EBADF);
-		break;
-	case 1:
-		test_result(co_wait_fd(fds[0], CO_READ), -EBADF);
-		break;
-	case 2:
-		test_result(co_recv(fds[0], &c, 1, 0), -EBADF);
-		break;
-	default:
-		test_result(co_select(co_on_readable(fds[0], &(int){ 0 })), 0);
-	}
-	left++;
-	return 0;
-}
-
-static int
-close_under_waiters(void *arg)
-{
-	struct co_scope s;
-	int i, other = -1;
-
-	(void)arg;
-	make_pair(fds);
-	left = 0;
-	co_scope(s) {
-		for (i = 0; i < 8; i++)
-			co_spawn(wait_until_closed, (void *)(intptr_t)i);
-		co_sleep(CO_MS(2));
-		test_result(co_close(fds[0]), 0);
-		test_result(co_close(fds[0]), -EBADF);
-		/* With one worker nobody has left yet. */
-		other = dup(fds[1]);
-		ck_assert_int_ne(other, fds[0]);
-		test_result(co_read(fds[0], &(char){ 0 }, 1), -EBADF);
-	}
-	test_result(s.status, 0);
-	ck_assert_int_eq(left, 8);
-	ck_assert_int_eq(fcntl(fds[0], F_GETFD), -1);
-	test_result(co_close(other), 0);
-	return co_close(fds[1]);
-}
-
-TEST(close_wakes_all_and_keeps_the_number_until_they_left)
-{
-	test_result(test_run(1, close_under_waiters, NULL), 0);
-}
-
-static int
-close_soon(void *arg)
-{
-	int i, n = (int)((intptr_t)arg % 50);
-
-	for (i = 0; i < n; i++)
-		co_yield();
-	return co_close(fds[0]);
-}
-
-static int
-close_races(void *arg)
-{
-	int i, n = (int)test_count(2000, 100000);
-	struct co_scope s;
-	char c;
-
-	(void)arg;
-	for (i = 0; i < n; i++) {
-		if (i % 2)
-			make_pair(fds);
-		else
-			make_pipe(fds);
-		co_scope(s) {
-			co_spawn(close_soon, (void *)(intptr_t)i);
-			test_result(co_read(fds[0], &c, 1), -EBADF);
-		}
-		test_result(s.status, 0);
-		test_result(co_close(fds[1]), 0);
-	}
-	return 0;
-}
-
-TEST(close_against_read_ends_the_read)
-{
-	FOR_WORKERS(w)
-		test_result(test_run(w, close_races, NULL), 0);
 }
 
 /* --- closed behind our back ----------------------------------------------- */
