@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fd_test.c - descriptors under stress: in selects, from plain threads, shared
- * by runtimes, interrupted, always ready; transfers; 0, 1 and 2.
+ * fd_test.c - descriptors in selects, from plain threads, shared by runtimes;
+ * transfers; 0, 1 and 2.  Interrupted, and always ready: fd_busy_test.c.
  */
 #include "harness.h"
 
@@ -212,131 +212,7 @@ TEST(a_watch_outlives_the_runtime_that_made_it)
 	close_pair(fds);
 }
 
-/* --- interrupted ---------------------------------------------------------- */
-
-static void
-on_alarm(int signo)
-{
-	(void)signo;
-}
-
-static int
-echo(void *arg)
-{
-	char buf[100];
-	ssize_t n;
-
-	(void)arg;
-	while ((n = co_read(fds[0], buf, sizeof buf)) > 0)
-		test_result(co_write_full(fds[0], buf, (size_t)n), n);
-	return (int)n;
-}
-
-static int
-talk_much(void *arg)
-{
-	int i, n = (int)test_count(5000, 200000);
-	struct co_scope s;
-	char buf[50];
-
-	(void)arg;
-	make_pair(fds);
-	co_scope(s) {
-		co_spawn(echo, NULL);
-		for (i = 0; i < n; i++) {
-			memset(buf, i, sizeof buf);
-			test_result(co_write_full(fds[1], buf, 50), 50);
-			buf[49] = (char)~i;
-			test_result(co_read_full(fds[1], buf, 50), 50);
-			ck_assert_int_eq(buf[49], (char)i);
-			if (i % 100 == 0)
-				test_result(co_sleep(CO_US(200)), 0);
-		}
-		test_result(co_close(fds[1]), 0);
-	}
-	test_result(s.status, 0);
-	return co_close(fds[0]);
-}
-
-TEST(signals_that_interrupt_are_not_seen)
-{
-	struct sigaction action = { .sa_handler = on_alarm };
-	struct itimerval fast = { { 0, 500 }, { 0, 500 } }, off = { { 0, 0 },
-	    { 0, 0 } };
-
-	sigaction(SIGALRM, &action, NULL);
-	setitimer(ITIMER_REAL, &fast, NULL);
-	FOR_WORKERS(w)
-		test_result(test_run(w, talk_much, NULL), 0);
-	setitimer(ITIMER_REAL, &off, NULL);
-}
-
-/* --- always ready --------------------------------------------------------- */
-
-static int busy[2];
-static int stop;
-
-static int
-flood(void *arg)
-{
-	static char buf[65536];
-
-	(void)arg;
-	while (co_write(busy[1], buf, sizeof buf) > 0)
-		continue;
-	return 0;
-}
-
-static int
-drain(void *arg)
-{
-	static char buf[65536];
-
-	(void)arg;
-	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED) &&
-	    co_read(busy[0], buf, sizeof buf) > 0)
-		continue;
-	return co_close(busy[0]);
-}
-
-static int
-beside_a_flood(void *arg)
-{
-	struct co_scope s;
-	co_time worst = 0, start;
-	int i;
-	char c;
-
-	(void)arg;
-	__atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
-	make_pair(busy);
-	make_pair(fds);
-	co_scope(s) {
-		co_spawn(flood, NULL);
-		co_spawn(drain, NULL);
-		for (i = 0; i < 30; i++) {
-			start = co_now();
-			test_result(co_write(fds[1], "x", 1), 1);
-			test_result(co_wait_fd(fds[0], CO_READ), CO_READ);
-			test_result(co_read(fds[0], &c, 1), 1);
-			test_result(co_sleep(CO_MS(1)), 0);
-			if (co_now() - start > worst)
-				worst = co_now() - start;
-		}
-		__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
-	}
-	test_between(worst, CO_MS(1), CO_MS(200) * test_slow());
-	co_close(busy[1]);
-	close_pair(fds);
-	return 0;
-}
-
-TEST(one_that_is_always_ready_starves_nobody)
-{
-	FOR_WORKERS(w)
-		if (w <= 2)
-			test_result(test_run(w, beside_a_flood, NULL), 0);
-}
+/* --- ready, and not wanted ------------------------------------------------ */
 
 /* A descriptor that is ready, and that nobody reads, costs nothing. */
 static int
