@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * select_test.c - co_select over channels, time, joins and events.  The groups
- * SE of the conformance scenarios.
+ * SE of the conformance scenarios.  Which of several: select_chance_test.c.
  */
 #include "harness.h"
 
@@ -297,90 +297,6 @@ TEST(a_timeout_comes_though_others_are_always_ready)
 	FOR_WORKERS(w)
 		for (i = 0; i < n; i++)
 			run(w, listen_main, &caps[i % 2]);
-}
-
-/* --- chance --------------------------------------------------------------- */
-
-struct odds {
-	int cases, ready[64], nready;
-	double limit;		/* of chi-square, p = 1e-6 */
-	int miss;		/* longest run without one case, p < 1e-9 */
-};
-
-static int
-odds_main(void *arg)
-{
-	const struct odds *o = arg;
-	int n = (int)test_count(100000, 1000000), i, got, v;
-	long hits[64] = { 0 }, last[64] = { 0 };
-	struct co_case cases[64];
-	int_chan ch[64];
-	double want = (double)n / o->nready, chi = 0;
-
-	memset(cases, 0, sizeof cases);
-	for (i = 0; i < o->cases; i++) {
-		ch[i] = chan_new(int, 1);
-		cases[i] = co_on_recv(ch[i], &v);
-	}
-	for (i = 0; i < o->nready; i++)
-		chan_close(ch[o->ready[i]]);
-	for (i = 0; i < n; i++) {
-		got = co_select_v(cases, o->cases);
-		ck_assert(got >= 0 && i - last[got] <= o->miss);
-		hits[got]++;
-		last[got] = i;
-	}
-	for (i = 0; i < o->nready; i++) {
-		chi += (hits[o->ready[i]] - want) *
-		    (hits[o->ready[i]] - want) / want;
-		n -= (int)hits[o->ready[i]];
-	}
-	ck_assert_int_eq(n, 0);
-	ck_assert_msg(chi <= o->limit, "chi-square %f of %d", chi, o->nready);
-	for (i = 0; i < o->cases; i++)
-		chan_unref(ch[i]);
-	return 0;
-}
-
-TEST(all_that_are_ready_are_chosen_alike)
-{
-	static const struct {
-		int k;
-		double limit;
-		int miss;
-	} rows[] = {
-		{ 2, 23.93, 50 }, { 3, 27.63, 86 }, { 4, 30.66, 121 },
-		{ 8, 40.52, 259 }, { 16, 56.49, 536 }, { 64, 131.37, 2194 }
-	};
-	struct odds o;
-	size_t r;
-	int i;
-
-	FOR_WORKERS(w) {
-		for (r = 0; r < sizeof rows / sizeof rows[0]; r++) {
-			o = (struct odds){ .cases = rows[r].k,
-			    .nready = rows[r].k, .limit = rows[r].limit,
-			    .miss = rows[r].miss };
-			for (i = 0; i < o.cases; i++)
-				o.ready[i] = i;
-			run(w, odds_main, &o);
-		}
-	}
-}
-
-TEST(cases_that_are_never_ready_change_no_chances)
-{
-	static const int pairs[][2] = { { 0, 1 }, { 0, 63 }, { 62, 63 },
-	    { 31, 32 }, { 5, 40 }, { 17, 18 } };
-	struct odds o;
-	size_t i;
-
-	for (i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-		o = (struct odds){ .cases = 64, .nready = 2,
-		    .ready = { pairs[i][0], pairs[i][1] }, .limit = 23.93,
-		    .miss = 50 };
-		run(1, odds_main, &o);
-	}
 }
 
 /* --- default -------------------------------------------------------------- */
