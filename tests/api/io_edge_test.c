@@ -2,7 +2,7 @@
 /*
  * io_edge_test.c - half closes, closes under events, what cannot be polled;
  * numbers that come again or are forgotten; jobs and threads that use channels;
- * many events at once; forked children.
+ * many events at once.
  */
 #include "harness.h"
 
@@ -865,71 +865,4 @@ TEST(what_was_read_in_the_meantime_is_no_longer_readable)
 TEST(what_was_read_is_not_readable_for_the_second_in_the_queue_either)
 {
 	look_after_reading(true);
-}
-
-/* --- forked children ------------------------------------------------------ */
-
-static int
-seven(void *arg)
-{
-	(void)arg;
-	return 7;
-}
-
-/* What the threads that are not in the child had in hand looks like leaks. */
-static int in_child;
-int __lsan_is_turned_off(void);
-
-int
-__lsan_is_turned_off(void)
-{
-	return in_child;
-}
-
-/* The child of a busy runtime exits as any process does: its exit handlers and
-   destructors find no threads to wait for. */
-static int
-fork_main(void *arg)
-{
-	chan(int) ch = chan_new(int, 1);
-	int status = 0, v = 0;
-	pid_t pid;
-
-	fflush(NULL);
-	pid = fork();
-	ck_assert_int_ge(pid, 0);
-	if (pid == 0) {
-		in_child = 1;
-		exit(7);
-	}
-	test_result(co_waitpid(pid, &status, 0), pid);
-	ck_assert(WIFEXITED(status));
-	ck_assert_int_eq(WEXITSTATUS(status), 7);
-	test_result(chan_send(ch, 3), 0);
-	test_result(co_sleep(CO_MS(1)), 0);
-	test_result(chan_recv(ch, &v), 0);
-	chan_unref(ch);
-	return *(int *)arg + v;
-}
-
-static int
-fork_child(void *arg)
-{
-	int status, four = 4;
-	pid_t pid;
-
-	if (test_run(*(int *)arg, fork_main, &four) != 7)
-		return 1;
-	pid = fork();
-	if (pid == 0)
-		_exit(co_run(NULL, seven, NULL) == -ECHILD ? 0 : 2);
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
-		return 3;
-	return test_run(*(int *)arg, seven, NULL) == 7 ? 0 : 4;
-}
-
-TEST(a_forked_child_is_refused_and_its_parent_goes_on)
-{
-	FOR_WORKERS(w)
-		ck_assert_int_eq(test_child(fork_child, &w).code, 0);
 }

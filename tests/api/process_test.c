@@ -5,7 +5,11 @@
 #include "harness.h"
 
 #include <signal.h>
+<<<<<<< HEAD
 #include <sys/syscall.h>
+=======
+#include <sys/socket.h>
+>>>>>>> 6d0b5a2 (tests: children of a runtime call weft; processes begin while much goes on)
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,6 +148,164 @@ many_processes(void *arg)
 TEST(many_processes_at_once)
 {
 	test_result(test_run(2, many_processes, NULL), 0);
+}
+
+/* --- processes that begin while much goes on ------------------------------ */
+
+enum { STARTERS = 4, TALKERS = 4 };
+
+static struct {
+	int fd[TALKERS][2];
+	chan(uint64_t) ch;
+	int left;		/* [atomic] starters that are not done */
+	int ended;		/* [atomic] processes that were waited for */
+	uint64_t rounds[TALKERS], echoed[TALKERS], ticks;
+} load;
+
+static bool
+busy(void)
+{
+	return __atomic_load_n(&load.left, __ATOMIC_RELAXED) > 0;
+}
+
+static int
+echoes(void *arg)
+{
+	int i = (int)(intptr_t)arg;
+	uint64_t v;
+
+	while (co_read_full(load.fd[i][1], &v, sizeof v) == sizeof v) {
+		test_result(co_write_full(load.fd[i][1], &v, sizeof v),
+		    sizeof v);
+		load.echoed[i]++;
+	}
+	return 0;
+}
+
+/* Each byte, value and turn of the clock that is owed comes. */
+static int
+talks(void *arg)
+{
+	int i = (int)(intptr_t)arg, *fd = load.fd[i];
+	uint64_t n, got = 0;
+
+	for (n = 0; n == 0 || busy(); n++) {
+		test_result(co_write_full(fd[0], &n, sizeof n), sizeof n);
+		test_result(co_read_full(fd[0], &got, sizeof got), sizeof got);
+		ck_assert_uint_eq(got, n);
+	}
+	load.rounds[i] = n;
+	ck_assert_int_eq(shutdown(fd[0], SHUT_WR), 0);
+	return 0;
+}
+
+static int
+ticks(void *arg)
+{
+	(void)arg;
+	do {
+		test_result(co_sleep(CO_US(300)), 0);
+		test_result(chan_send(load.ch, load.ticks), 0);
+		load.ticks++;
+	} while (busy());
+	return chan_close(load.ch);
+}
+
+static int
+counts_ticks(void *arg)
+{
+	uint64_t n = 0;
+
+	(void)arg;
+	chan_each(uint64_t, v, load.ch)
+		ck_assert_uint_eq(v, n++);
+	ck_assert_uint_eq(n, load.ticks);
+	return 0;
+}
+
+/* By fork and exec, or as co_spawn_process does it: nothing is open in it that
+   is ours. */
+static pid_t
+start(int i)
+{
+	struct co_process p;
+	char script[100];
+	pid_t pid;
+
+	if (i % 2) {
+		pid = fork();
+		if (pid == 0) {
+			execvp(true_argv[0], true_argv);
+			_exit(127);
+		}
+		ck_assert_int_gt(pid, 0);
+		return pid;
+	}
+	snprintf(script, sizeof script, "[ ! -e /proc/$$/fd/%d ] && "
+	    "[ ! -e /proc/$$/fd/%d ]", load.fd[i % TALKERS][0],
+	    load.fd[i % TALKERS][1]);
+	test_result(run_sh(script, NULL, &p), 0);
+	return p.pid;
+}
+
+static int
+starts(void *arg)
+{
+	int i, status, n = *(int *)arg;
+	pid_t pid;
+
+	for (i = 0; i < n; i++) {
+		pid = start(i);
+		status = -1;
+		test_result(co_waitpid(pid, &status, 0), pid);
+		ck_assert_int_eq(status, 0);
+		__atomic_add_fetch(&load.ended, 1, __ATOMIC_RELAXED);
+	}
+	__atomic_sub_fetch(&load.left, 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static int
+start_under_load(void *arg)
+{
+	struct co_scope s;
+	int i;
+
+	load.left = STARTERS;
+	load.ended = 0;
+	load.ticks = 0;
+	load.ch = chan_new(uint64_t, 0);
+	co_scope(s) {
+		co_spawn(ticks, NULL);
+		co_spawn(counts_ticks, NULL);
+		for (i = 0; i < TALKERS; i++) {
+			load.rounds[i] = load.echoed[i] = 0;
+			ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM |
+			    SOCK_CLOEXEC, 0, load.fd[i]), 0);
+			co_spawn(echoes, (void *)(intptr_t)i);
+			co_spawn(talks, (void *)(intptr_t)i);
+		}
+		for (i = 0; i < STARTERS; i++)
+			co_spawn(starts, arg);
+	}
+	test_result(s.status, 0);
+	ck_assert_int_eq(load.ended, STARTERS * *(int *)arg);
+	for (i = 0; i < TALKERS; i++) {
+		ck_assert_uint_eq(load.rounds[i], load.echoed[i]);
+		test_result(co_close(load.fd[i][0]), 0);
+		test_result(co_close(load.fd[i][1]), 0);
+	}
+	chan_unref(load.ch);
+	return 0;
+}
+
+TEST(processes_begin_under_load_and_nothing_that_is_owed_is_lost,
+    .seconds = 120)
+{
+	int n = (int)test_count(20, 2500);
+
+	FOR_WORKERS(w)
+		test_result(test_run(w, start_under_load, &n), 0);
 }
 
 /* --- signals -------------------------------------------------------------- */
