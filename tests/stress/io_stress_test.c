@@ -5,6 +5,8 @@
  */
 #include "harness.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -223,6 +225,115 @@ TEST(jobs_are_never_stranded, .seconds = 120)
 	FOR_WORKERS(w) {
 		ask_in(w, 2, n);
 		ask_in(w, 8, n);
+	}
+}
+
+/*
+ * tokio#8056: two quick jobs leave threads that are idle; two jobs park; and
+ * quick ones come all the time, on which those depend in the end.  A job that
+ * is given to an idle thread which has got another one meanwhile is stranded.
+ */
+enum { PARKED = 2, CHURNERS = 4 };
+
+struct round {
+	int fd[PARKED][2];
+	co_time most;		/* that it may take */
+};
+
+/* On a thread of the pool, until somebody has written. */
+static int
+park_job(void *arg)
+{
+	const struct round *r = ((void **)arg)[0];
+	const int *fd = ((void **)arg)[1];
+	struct pollfd p = { .fd = fd[0], .events = POLLIN };
+
+	return poll(&p, 1, (int)(r->most / CO_MS(1))) == 1 ? 0 : -ETIMEDOUT;
+}
+
+static int
+release_job(void *arg)
+{
+	const int *fd = arg;
+
+	return write(fd[1], "x", 1) == 1 ? 0 : -EIO;
+}
+
+static int
+park(void *arg)
+{
+	return co_blocking(park_job, arg);
+}
+
+static int
+release(void *arg)
+{
+	co_yield();
+	return co_blocking(release_job, arg);
+}
+
+static int
+churn(void *arg)
+{
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 4; i++)
+		test_result(co_blocking(quick, (void *)(intptr_t)i), i);
+	return 0;
+}
+
+static void
+play_round(void)
+{
+	struct round r = { .most = CO_SEC(5) * test_slow() };
+	void *args[PARKED][2];
+	struct co_scope s;
+	co_time start = co_now();
+	int i;
+
+	co_scope(s)
+		for (i = 0; i < 2; i++)
+			test_result(co_spawn(churn, NULL), 0);
+	co_scope(s) {
+		for (i = 0; i < PARKED; i++) {
+			ck_assert_int_eq(pipe2(r.fd[i], O_CLOEXEC), 0);
+			args[i][0] = &r;
+			args[i][1] = r.fd[i];
+			test_result(co_spawn(park, args[i]), 0);
+		}
+		for (i = 0; i < CHURNERS; i++)
+			test_result(co_spawn(churn, NULL), 0);
+		for (i = 0; i < PARKED; i++)
+			test_result(co_spawn(release, r.fd[i]), 0);
+	}
+	test_result(s.status, 0);
+	test_between(co_now() - start, 0, r.most);
+	for (i = 0; i < PARKED; i++) {
+		close(r.fd[i][0]);
+		close(r.fd[i][1]);
+	}
+}
+
+static int
+play(void *arg)
+{
+	uint64_t i, n = test_count(512, 50000);
+
+	for (i = 0; i < n; i++)
+		play_round();
+	return arg != NULL;
+}
+
+TEST(jobs_beside_some_that_park_come_all_to_their_end, .seconds = 120)
+{
+	FOR_WORKERS(w) {
+		struct co_options o = { .workers = w,
+		    .blocking_threads = PARKED + 1 };
+
+		test_result(co_run(&o, play, NULL), 0);
+		o.blocking_threads = 0;		/* as many as it likes */
+		test_result(co_run(&o, play, NULL), 0);
 	}
 }
 
