@@ -492,7 +492,9 @@ storm(void *arg)
 		for (i = 0; i < threads; i++)
 			pthread_join(thread[i], NULL);
 	}
-	test_between(co_now() - from, 0, CO_SEC(20) * test_slow());
+	/* 2 s are asked for 100,000; others use this machine too. */
+	test_between(co_now() - from, 0, (CO_SEC(2) + n * CO_US(80)) *
+	    test_slow());
 	test_result(m.s.status, -ECANCELED);
 	ck_assert_int_eq(m.heard, n);
 	ck_assert_int_eq(m.again, 0);
