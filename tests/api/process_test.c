@@ -5,11 +5,8 @@
 #include "harness.h"
 
 #include <signal.h>
-<<<<<<< HEAD
-#include <sys/syscall.h>
-=======
 #include <sys/socket.h>
->>>>>>> 6d0b5a2 (tests: children of a runtime call weft; processes begin while much goes on)
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
