@@ -247,14 +247,16 @@ void
 scope_cancel_task(struct task *t, uint64_t id)
 {
 	struct walk k = { .top = t, .code = -ECANCELED };
+	struct co_scope *home;
 
 	lock_take(&t->lock, LOCK_TASK);
 	a_heavy_barrier();	/* pairs with scope_hide_task */
+	home = a_load_relaxed(&t->home);	/* NULL: it is being forked */
 	/* Where its home has ended, that is the reason, and it will hear. */
-	if (a_load_relaxed(&t->id) == id && !t->cancelled &&
-	    !a_load_relaxed(&t->home->co__ended)) {
+	if (a_load_relaxed(&t->id) == id && !t->cancelled && home &&
+	    !a_load_relaxed(&home->co__ended)) {
 		t->cancelled = 1;
-		k.stop = t->home;
+		k.stop = home;
 		end_tree(&k);
 	}
 	lock_drop(&t->lock, LOCK_TASK);
