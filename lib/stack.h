@@ -110,10 +110,10 @@ void stack_stats_get(struct stack_pool *p, struct stack_stats *ret);
 /*
  * Overflow.  stack_fault_install() puts in the SIGSEGV and SIGBUS handler of
  * the process, or back on top; stack_fault_thread_init() gives the calling
- * thread an alternate signal stack, and unblocks these two until _fini.  On a fault in
- * the guard of a stack of any pool the handler calls report (with the stack),
- * which writes the line, and the process dies of the signal; other faults go to
- * the handler there before.
+ * thread an alternate signal stack, and unblocks these two until _fini.  On a
+ * fault in the guard of a stack of any pool the handler calls report (with the
+ * stack), which writes the line, and the process dies of the signal; other
+ * faults go to the handler there before.
  * who_runs gives the owner of the stack that the calling thread is on, if any.
  */
 int stack_fault_install(void (*report)(const struct stack *s, const void *sp),

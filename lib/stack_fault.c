@@ -25,10 +25,10 @@
  *	    may change under its eyes, and only make a comparison fail.
  *	F3  no slot is of a map that is gone: `of` is cleared before munmap
  *
- * LAYERS.  Our handler hands on to the one that it replaced.  A program may take
- * it away, or put another over it that hands on to ours; the next co_run puts
- * ours on top again.  Were it the same then, these two would call each other
- * for ever.  So there is one for each that was replaced:
+ * LAYERS.  Our handler hands on to the one that it replaced.  A program may
+ * take it away, or put another over it that hands on to ours; the next co_run
+ * puts ours on top again.  Were it the same then, these two would call each
+ * other for ever.  So there is one for each that was replaced:
  *
  *	entry_1 -> theirs -> entry_0 -> what was there at first
  */
