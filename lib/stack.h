@@ -39,7 +39,7 @@ struct stack {
 	char *hi;		/* [const] one past the highest usable byte: the
 				   address of this struct, a multiple of 64 */
 	size_t size;		/* [const] bytes reserved, guard included: what
-				   the user asked for */
+				   the user asked for; not shape.beyond */
 	struct stack *next;	/* [owner] in a cache */
 	void *owner;		/* whose stack it is now: set by the user of the
 				   stack, read by the overflow report; NULL

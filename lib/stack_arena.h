@@ -4,7 +4,8 @@
  *
  * Layer 2.  Used by stack.c and stack_fault.c only.
  *
- * SHAPE.  From low to high addresses; a stack's guard is its own low end:
+ * SHAPE.  From low to high addresses; a stack's guard is its own low end, and
+ * what it has beyond the size that was asked for, on aarch64, lies below that:
  *
  *	base
  *	| guard 0 | stack 0 ... | guard 1 | stack 1 ... |  ... 8 stacks | pad |
@@ -39,8 +40,9 @@ enum {
 
 struct stack_shape {		/* all [const]; read by the fault handler */
 	uintptr_t base, end;
-	size_t size;		/* of a stack, guard included */
+	size_t size;		/* of a stack, all of its guard included */
 	size_t guard;
+	size_t beyond;		/* of both, what nobody asked for */
 	size_t group;		/* ARENA_GROUP stacks and their pad */
 	uint32_t count;
 };

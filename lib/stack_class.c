@@ -9,7 +9,8 @@
 #include <stdlib.h>
 
 enum {
-	/* Stacks, and no more MiB than they have by default: see at_most. */
+	/* Stacks, and no more MiB than they have by default, not counting
+	   shape.beyond: see at_most. */
 	ARENA_FIRST = 16, ARENA_FIRST_MIB = 4,	/* for small RLIMIT_AS */
 	ARENA_MOST = 4096, ARENA_MOST_MIB = 1024,
 	WARM_LEAST = 256, WARM_LEAST_MIB = 64,

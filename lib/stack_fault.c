@@ -56,7 +56,7 @@ enum {
 	BELOW_GUARD = 64 * 1024,	/* "not far"; a guess */
 	RED_ZONE = 128,		/* below sp; on x86_64 no signal uses it */
 	FRAME_GUESS = 4096,	/* of a signal, on kernels that do not say */
-	GUARD_LEAST = 4096,	/* a page, on all processors */
+	PAGE_LEAST = 4096,	/* on all processors */
 	LAYERS = 4,		/* then a handler that is new stays; a guess */
 	/* Beyond what the kernel puts there: our report needs 2 KiB; handlers
 	   that print a backtrace, and are called by ours, need the rest. */
@@ -216,8 +216,8 @@ overflow_by_frame(uintptr_t sp)
 	const struct stack *s = NULL;
 	uintptr_t at;
 
-	for (at = sp; !s && at > sp - frame_room - GUARD_LEAST;
-	    at -= GUARD_LEAST)
+	for (at = sp; !s && at > sp - frame_room - PAGE_LEAST;
+	    at -= PAGE_LEAST)
 		s = overflow_find(at, sp);
 	if (!s || sp >= (uintptr_t)s->lo + frame_room)
 		return NULL;
