@@ -129,10 +129,20 @@ test_below(uint64_t *state, uint64_t n)
 #endif
 #define TEST_SANITIZED	(TEST_ASAN || TEST_TSAN)
 
+/* 1 in a build with --enable-chaos. */
+#ifdef WEFT_CHAOS
+#define TEST_CHAOS	1
+#else
+#define TEST_CHAOS	0
+#endif
+
 bool test_long(void);		/* WEFT_LONG is set */
 
 /* How much slower than usual: 1, or 10 under sanitizers, valgrind, qemu. */
 int test_slow(void);
+/* Soon, where 100 ms or less are asked for: others use this machine too, and
+   with chaos each step may give the processor away. */
+#define TEST_SOON	(CO_SEC(TEST_CHAOS ? 10 : 1) * test_slow())
 /* Under qemu-user?  Memory is then the emulator's too, and vfork is a fork. */
 bool test_emulated(void);
 

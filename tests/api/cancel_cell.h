@@ -98,9 +98,6 @@ enum way { BY_SIBLING, BY_FAILURE, BY_TASK_CANCEL, BY_THREAD, BY_DEADLINE,
 	WAYS };
 enum moment { BEFORE, PARKED, RACE, MOMENTS };
 
-/* 100 ms are asked for; others use this machine too. */
-#define SOON	CO_SEC(1)
-
 static struct attempt {
 	const struct kind *k;
 	enum way way;
@@ -237,7 +234,7 @@ check_end(void)
 	ck_assert_msg(a.again == code, "%s, way %d, moment %d: then %d", name,
 	    a.way, a.moment, a.again);
 	ck_assert_msg(a.when <= a.back &&
-	    a.back - a.when < SOON * test_slow(), "%s, way %d, moment %d: "
+	    a.back - a.when < TEST_SOON, "%s, way %d, moment %d: "
 	    "%lld us after", name, a.way, a.moment,
 	    (long long)(a.back - a.when) / 1000);
 }

@@ -542,7 +542,7 @@ TEST(parked_io_is_ended_and_has_had_no_effect)
 	run_matrix(kinds, inside_kinds, PARKED);
 }
 
-TEST(io_that_is_ended_as_it_completes_did_all_or_nothing)
+TEST(io_that_is_ended_as_it_completes_did_all_or_nothing, .seconds = 600)
 {
 	run_matrix(kinds, inside_kinds, RACE);
 }

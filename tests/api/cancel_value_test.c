@@ -393,7 +393,8 @@ TEST(a_parked_wait_for_a_value_is_ended_and_has_had_no_effect)
 	run_matrix(kinds, inside_kinds, PARKED);
 }
 
-TEST(a_wait_for_a_value_that_is_ended_as_it_comes_took_it_or_not)
+TEST(a_wait_for_a_value_that_is_ended_as_it_comes_took_it_or_not,
+    .seconds = 300)
 {
 	run_matrix(kinds, inside_kinds, RACE);
 }

@@ -283,7 +283,7 @@ close_race_main(void *arg)
 	return 0;
 }
 
-TEST(of_many_closers_one_succeeds)
+TEST(of_many_closers_one_succeeds, .seconds = 120)
 {
 	FOR_WORKERS(w)
 		run(w, close_race_main, NULL);

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -295,12 +296,10 @@ time_out_often(void *arg)
 		co_timeout(CO_MS(20))
 			test_result(wait_for_nothing(i % 4, fd[0]),
 			    -ETIMEDOUT);
-		test_between(co_now() - start, CO_MS(20), CO_SEC(1) *
-		    test_slow());
+		test_between(co_now() - start, CO_MS(20), TEST_SOON);
 		start = co_now();
 		test_result(co_sleep(CO_MS(5)), 0);
-		test_between(co_now() - start, CO_MS(5), CO_SEC(1) *
-		    test_slow());
+		test_between(co_now() - start, CO_MS(5), TEST_SOON);
 	}
 	close_pair(fd);
 	return arg != NULL;
@@ -374,27 +373,40 @@ TEST(signals_that_interrupt_are_not_seen, .seconds = 120)
 static int busy[2];
 static int stop;	/* [atomic] */
 
-static int
+/* A thread: there is much, nearly always. */
+static void *
 flood(void *arg)
 {
-	static char buf[65536];
+	static const char some[65536];
 
-	(void)arg;
-	while (co_write(busy[1], buf, sizeof buf) > 0)
+	while (send(busy[1], some, sizeof some, MSG_NOSIGNAL) > 0)
 		continue;
-	return 0;
+	return arg;
 }
 
+/* In parts that the thread is faster than. */
 static int
 drain(void *arg)
 {
-	static char buf[65536];
+	char part[1024];
 
 	(void)arg;
-	while (!load(&stop) &&
-	    co_read(busy[0], buf, sizeof buf) > 0)
-		continue;
+	while (!load(&stop))
+		ck_assert_int_gt(co_read(busy[0], part, sizeof part), 0);
 	return co_close(busy[0]);
+}
+
+/* There is something, whenever one looks. */
+static int
+count_down(void *arg)
+{
+	int fd = eventfd(INT32_MAX, EFD_SEMAPHORE | EFD_CLOEXEC);
+	uint64_t one;
+
+	(void)arg;
+	while (!load(&stop))
+		test_result(co_read(fd, &one, sizeof one), sizeof one);
+	return co_close(fd);
 }
 
 enum { SLOW = 99, TIMES = 10 };
@@ -447,28 +459,27 @@ later(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* 50 ms are asked for of 99 of 100; others use this machine too. */
-static void
-check_late(co_time *late)
+static co_time
+most_late(co_time *late)
 {
 	qsort(late, SLOW * TIMES, sizeof *late, later);
-	test_between(late[SLOW * TIMES * 99 / 100], 0, CO_MS(250) *
-	    test_slow());
+	return late[SLOW * TIMES * 99 / 100];
 }
 
-static int
-beside_a_flood(void *arg)
+static void
+flood_once(void)
 {
 	struct co_scope flooding, slowly;
+	pthread_t thread;
 	int i;
 
-	(void)arg;
 	store(&stop, 0);
 	slow.n = 0;
 	make_pair(busy);
+	ck_assert_int_eq(pthread_create(&thread, NULL, flood, NULL), 0);
 	co_scope(flooding) {
-		co_spawn(flood, NULL);
 		co_spawn(drain, NULL);
+		co_spawn(count_down, NULL);
 		co_scope(slowly) {
 			for (i = 0; i < SLOW; i++) {
 				make_pair(slow.fd[i]);
@@ -480,15 +491,34 @@ beside_a_flood(void *arg)
 	}
 	test_result(slowly.status, 0);
 	test_result(flooding.status, 0);
-	check_late(slow.late);
-	check_late(slow.slept);
+	pthread_join(thread, NULL);
 	co_close(busy[1]);
 	for (i = 0; i < SLOW; i++)
 		close_pair(slow.fd[i]);
+}
+
+/* 50 ms are asked for, of 99 in 100.  Others use this machine too: so it is
+   five times that, and once in a while it may be more. */
+static int
+beside_a_flood(void *arg)
+{
+	co_time most = CO_MS(250) * test_slow(), late = 0, slept = 0;
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 10; i++) {
+		flood_once();
+		late = most_late(slow.late);
+		slept = most_late(slow.slept);
+		if (late <= most && slept <= most)
+			return 0;
+	}
+	test_between(late, 0, most);
+	test_between(slept, 0, most);
 	return 0;
 }
 
-TEST(one_that_is_always_ready_starves_nobody)
+TEST(one_that_is_always_ready_starves_nobody, .seconds = 120)
 {
 	FOR_WORKERS(w)
 		test_result(test_run(w, beside_a_flood, NULL), 0);

@@ -158,7 +158,7 @@ run(int workers, struct odds *o)
 	test_result(test_run(workers, odds_main, o), 0);
 }
 
-TEST(all_that_are_ready_are_chosen_alike)
+TEST(all_that_are_ready_are_chosen_alike, .seconds = 300)
 {
 	static const struct {
 		int k;
@@ -199,7 +199,7 @@ pair(int a, int b, enum kind kind)
 	    .n = (int)test_count(2000, 20000) };
 }
 
-TEST(cases_that_are_never_ready_change_no_chances)
+TEST(cases_that_are_never_ready_change_no_chances, .seconds = 300)
 {
 	static const int pairs[][2] = { { 0, 1 }, { 0, 63 }, { 62, 63 },
 	    { 31, 32 }, { 5, 40 }, { 17, 18 } };
@@ -219,8 +219,8 @@ TEST(cases_that_are_never_ready_change_no_chances)
 	}
 }
 
-/* All of them when it may take long, else some, other ones each time. */
-TEST(any_two_places_among_those_that_are_never_ready_are_alike)
+/* All of them in the long form, else some, other ones each time. */
+TEST(any_two_places_among_those_that_are_never_ready_are_alike, .seconds = 300)
 {
 	uint64_t random = test_seed();
 	struct odds o;
