@@ -164,7 +164,7 @@ run(struct thread *th, struct job *j)
 {
 	struct runtime *rt = th->pool->rt;
 
-	context_words_default();	/* not the last job's, nor its maker's */
+	context_words_default();	/* not those of who ran before */
 	runtime_let_in(rt, &th->let_in);
 	j->result = j->fn(j->arg);
 	runtime_let_in(rt, &th->let_in);

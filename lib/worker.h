@@ -224,7 +224,7 @@ void worker_wake(struct worker *w);
 /* Wakes one sleeper, if there is one. */
 void worker_wake_one(struct runtime *rt);
 void worker_wake_all(struct runtime *rt);
-/* A spawn found no room: those who sleep give back the stacks that they keep. */
+/* A spawn found no room: who sleeps gives back the stacks that he keeps. */
 void worker_recall_stacks(struct runtime *rt);
 
 /* --- task.c --------------------------------------------------------------- */
