@@ -263,10 +263,21 @@ context_wild(const ucontext_t *uc)
 }
 #endif
 
+/* Will the instruction raise it again when we return? */
+static bool
+comes_again(int sig, const siginfo_t *info)
+{
+	int code = info->si_code;
+
+	if (sig == SIGSEGV)
+		return code == SEGV_MAPERR || code == SEGV_ACCERR;
+	return code == BUS_ADRALN || code == BUS_ADRERR || code == BUS_OBJERR;
+}
+
 /*
- * Not every fault happens again when we return, so each is sent again.  It is
- * blocked until then, and the process dies of it where the fault was: a core
- * file shows the place, and code and address are those of the first.
+ * The process dies where the fault was: a core file shows the place, the code
+ * and the address.  What does not come again by itself is sent again; it is
+ * blocked until we return.
  */
 static void
 die_of(int sig, siginfo_t *info)
@@ -278,6 +289,8 @@ die_of(int sig, siginfo_t *info)
 	memset(&plain, 0, sizeof plain);
 	plain.sa_handler = SIG_DFL;
 	sigaction(sig, &plain, NULL);
+	if (comes_again(sig, info))
+		return;
 	if (syscall(SYS_rt_tgsigqueueinfo, pid, tid, sig, info) < 0)
 		syscall(SYS_tgkill, pid, tid, sig);
 }

@@ -464,6 +464,8 @@ TEST(stacks_that_have_ended_leave_their_room_to_those_of_another_size)
 
 	if (TEST_SANITIZED)
 		test_skip("a sanitizer needs terabytes");
+	if (test_emulated())
+		test_skip("memory is the emulator's too");
 	for (w = 1; w <= 2; w++) {
 		c = test_child(sizes_child, (void *)(intptr_t)w);
 		ck_assert_msg(c.code == 0, "code %d, signal %d: %s", c.code,

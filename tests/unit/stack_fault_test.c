@@ -128,6 +128,13 @@ died(struct test_child r, int sig)
 	return r.signal == sig || (test_slow() > 1 && r.code > 0);
 }
 
+/* An emulator has a line of its own to say after it. */
+static bool
+says_once(const char *err, const char *line)
+{
+	return strncmp(err, line, strlen(line)) == 0 && !strstr(err + 1, line);
+}
+
 static int
 overflow_default(void *arg)
 {
@@ -655,7 +662,7 @@ TEST(a_handler_that_was_taken_away_is_put_back)
 {
 	struct test_child r = test_child(taken_away, &r);
 
-	ck_assert_str_eq(r.err, "overflow of it, 65536 bytes\n");
+	ck_assert(says_once(r.err, "overflow of it, 65536 bytes\n"));
 	ck_assert(died(r, SIGSEGV));
 	r = test_child(taken_away, NULL);
 	ck_assert_ptr_null(strstr(r.err, "overflow of"));
@@ -681,11 +688,10 @@ TEST(a_handler_put_over_ours_comes_under_it_and_is_asked_once)
 {
 	struct test_child r = test_child(put_over_ours, &r);
 
-	ck_assert_str_eq(r.err, "overflow of it, 65536 bytes\n");
+	ck_assert(says_once(r.err, "overflow of it, 65536 bytes\n"));
 	ck_assert(died(r, SIGSEGV));
 	r = test_child(put_over_ours, NULL);
-	ck_assert_int_eq(strncmp(r.err, "chained\n", 8), 0);
-	ck_assert_ptr_null(strstr(r.err + 1, "chained"));
+	ck_assert(says_once(r.err, "chained\n"));
 	ck_assert(died(r, SIGSEGV));
 }
 
