@@ -210,6 +210,10 @@ int test_program(int argc, char **argv);
 /* What fn writes; free it.  *ret_code is what it returned. */
 char *test_written(int (*fn)(FILE *to), int *ret_code);
 
+/* Two ends of a stream, and both closed by co_close. */
+void test_pair(int ret_fds[2]);
+void test_close_pair(const int fds[2]);
+
 /* A pipe that takes no byte more, and whose writer would wait. */
 void test_full_pipe(int ret_fds[2]);
 

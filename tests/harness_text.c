@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <weft/io.h>
+
 char *
 test_written(int (*fn)(FILE *to), int *ret_code)
 {
@@ -21,6 +23,20 @@ test_written(int (*fn)(FILE *to), int *ret_code)
 	*ret_code = fn(to);
 	fclose(to);
 	return text;
+}
+
+void
+test_pair(int ret_fds[2])
+{
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+	    ret_fds), 0);
+}
+
+void
+test_close_pair(const int fds[2])
+{
+	test_result(co_close(fds[0]), 0);
+	test_result(co_close(fds[1]), 0);
 }
 
 void

@@ -31,8 +31,7 @@ static struct {
 static void
 init_pair(void)
 {
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
-	    io.fd), 0);
+	test_pair(io.fd);
 	io.byte = 0;
 }
 

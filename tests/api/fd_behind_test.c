@@ -17,13 +17,6 @@
 #include <weft/io.h>
 #include <weft/scope.h>
 
-static void
-make_pair(int fd[2])
-{
-	ck_assert_int_eq(socketpair(AF_UNIX,
-	    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fd), 0);
-}
-
 static int
 write_soon(void *arg)
 {
@@ -53,7 +46,7 @@ close_watched(void *arg)
 	int fd[2];
 
 	(void)arg;
-	make_pair(fd);
+	test_pair(fd);
 	read_one(fd);
 	close(fd[0]);
 	co_sleep(CO_MS(20));		/* the loop goes on */
@@ -78,8 +71,8 @@ make_a_new_set(void *arg)
 	char c;
 
 	(void)arg;
-	make_pair(closed);
-	make_pair(living);
+	test_pair(closed);
+	test_pair(living);
 	read_one(closed);
 	read_one(living);
 	copy = fcntl(living[0], F_DUPFD_CLOEXEC, 100);
@@ -168,7 +161,7 @@ write_to_the_next(void *arg)
 		end = co_accept(l, NULL, NULL);
 		wait_until_drained(fd, &end, ways[i]);
 		close(fd);
-		make_pair(next);
+		test_pair(next);
 		/* Nobody has had a turn since: it is the same number. */
 		ck_assert_int_eq(next[0], fd);
 		wait_until_drained(next[0], &next[1], ways[i]);
@@ -293,7 +286,7 @@ TEST(the_other_end_sees_a_close_at_once)
 		struct closing c = { .go = chan_new(int, 0) };
 		pthread_t t;
 
-		make_pair(c.fd);
+		test_pair(c.fd);
 		ck_assert_int_eq(pthread_create(&t, NULL, close_in_a_thread,
 		    &c), 0);
 		test_result(test_run(w, sleep_meanwhile, &c), 0);

@@ -24,20 +24,6 @@
 
 static int fds[2];
 
-static void
-make_pair(int fd[2])
-{
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
-	    0);
-}
-
-static void
-close_pair(int fd[2])
-{
-	test_result(co_close(fd[0]), 0);
-	test_result(co_close(fd[1]), 0);
-}
-
 /* --- turns of the loop that are for others -------------------------------- */
 
 enum { IDLERS = 3 };
@@ -127,11 +113,11 @@ turns_main(void *arg)
 	int i;
 
 	(void)arg;
-	make_pair(pump);
+	test_pair(pump);
 	ck_assert_int_eq(pthread_create(&t, NULL, pump_thread, NULL), 0);
 	co_scope(s) {
 		for (i = 0; i < IDLERS; i++) {
-			make_pair(idler[i].fd);
+			test_pair(idler[i].fd);
 			idler[i].got = 0;
 			test_result(co_spawn(idle, &idler[i]), 0);
 		}
@@ -145,9 +131,9 @@ turns_main(void *arg)
 	test_result(s.status, 0);
 	shutdown(pump[0], SHUT_WR);
 	pthread_join(t, NULL);
-	close_pair(pump);
+	test_close_pair(pump);
 	for (i = 0; i < IDLERS; i++)
-		close_pair(idler[i].fd);
+		test_close_pair(idler[i].fd);
 	return 0;
 }
 
@@ -185,7 +171,7 @@ talk_much(void *arg)
 	char buf[50];
 
 	(void)arg;
-	make_pair(fds);
+	test_pair(fds);
 	co_scope(s) {
 		co_spawn(echo, NULL);
 		for (i = 0; i < n; i++) {
@@ -222,7 +208,7 @@ move_lot(void *arg)
 	ssize_t n, sum = 0;
 
 	(void)arg;
-	make_pair(fds);
+	test_pair(fds);
 	co_scope(s) {
 		co_spawn(write_lot, NULL);
 		while ((n = co_read(fds[0], part, sizeof part)) > 0)
@@ -290,7 +276,7 @@ time_out_often(void *arg)
 	co_time start;
 	int i, fd[2];
 
-	make_pair(fd);
+	test_pair(fd);
 	for (i = 0; i < 12; i++) {
 		start = co_now();
 		co_timeout(CO_MS(20))
@@ -301,7 +287,7 @@ time_out_often(void *arg)
 		test_result(co_sleep(CO_MS(5)), 0);
 		test_between(co_now() - start, CO_MS(5), TEST_SOON);
 	}
-	close_pair(fd);
+	test_close_pair(fd);
 	return arg != NULL;
 }
 
@@ -475,14 +461,14 @@ flood_once(void)
 
 	store(&stop, 0);
 	slow.n = 0;
-	make_pair(busy);
+	test_pair(busy);
 	ck_assert_int_eq(pthread_create(&thread, NULL, flood, NULL), 0);
 	co_scope(flooding) {
 		co_spawn(drain, NULL);
 		co_spawn(count_down, NULL);
 		co_scope(slowly) {
 			for (i = 0; i < SLOW; i++) {
-				make_pair(slow.fd[i]);
+				test_pair(slow.fd[i]);
 				co_spawn(slow_writer, slow.fd[i]);
 				co_spawn(slow_reader, slow.fd[i]);
 			}
@@ -494,7 +480,7 @@ flood_once(void)
 	pthread_join(thread, NULL);
 	co_close(busy[1]);
 	for (i = 0; i < SLOW; i++)
-		close_pair(slow.fd[i]);
+		test_close_pair(slow.fd[i]);
 }
 
 /* 50 ms are asked for, of 99 in 100.  Others use this machine too: so it is

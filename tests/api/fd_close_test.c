@@ -23,19 +23,12 @@ static struct test_blackhole hole;
 
 /* The first is ours; the second its other end, or -1. */
 static void
-open_pair(int fd[2])
-{
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
-	    0);
-}
-
-static void
 open_full(int fd[2])
 {
 	static const char some[512];
 	int least = 1;
 
-	open_pair(fd);
+	test_pair(fd);
 	ck_assert_int_eq(setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &least,
 	    sizeof least), 0);
 	while (send(fd[0], some, sizeof some, MSG_DONTWAIT) > 0)
@@ -138,10 +131,10 @@ static const struct way {
 	int (*wait)(int fd);
 	bool alone;		/* a second one would not wait */
 } ways[] = {
-	{ "read", open_pair, wait_read, false },
-	{ "recv", open_pair, wait_recv, false },
-	{ "readable", open_pair, wait_readable, false },
-	{ "select readable", open_pair, wait_select_readable, false },
+	{ "read", test_pair, wait_read, false },
+	{ "recv", test_pair, wait_recv, false },
+	{ "readable", test_pair, wait_readable, false },
+	{ "select readable", test_pair, wait_select_readable, false },
 	{ "write", open_full, wait_write, false },
 	{ "send", open_full, wait_send, false },
 	{ "writable", open_full, wait_writable, false },
@@ -218,7 +211,7 @@ close_under(const struct way *way, bool by_thread)
 
 	w.way = way;
 	w.there = w.gone = 0;
-	open_pair(pair);
+	test_pair(pair);
 	w.stranger[0] = pair[0];
 	ck_assert_int_eq(write(pair[1], "stranger", 8), 8);
 	way->open(w.fd);
@@ -296,7 +289,7 @@ close_under_waiters(void *arg)
 	int i, other = -1;
 
 	(void)arg;
-	open_pair(w.fd);
+	test_pair(w.fd);
 	left = 0;
 	co_scope(s) {
 		for (i = 0; i < 8; i++)

@@ -21,20 +21,6 @@
 
 static int fds[2];
 
-static void
-make_pair(int fd[2])
-{
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
-	    0);
-}
-
-static void
-close_pair(int fd[2])
-{
-	test_result(co_close(fd[0]), 0);
-	test_result(co_close(fd[1]), 0);
-}
-
 /* --- select --------------------------------------------------------------- */
 
 static int
@@ -60,8 +46,8 @@ selects(void *arg)
 	char c;
 
 	(void)arg;
-	make_pair(fds);
-	make_pair(other);
+	test_pair(fds);
+	test_pair(other);
 	test_result(co_select(co_on_readable(fds[0]), co_otherwise), 1);
 	test_result(co_select(co_on_writable(fds[0], &status), co_otherwise),
 	    0);
@@ -94,7 +80,7 @@ selects(void *arg)
 		test_result(co_select(co_on_readable(fds[1]), co_on_recv(ch,
 		    &x), co_on_readable(other[0])) == 0, 1);
 	test_result(co_close(fds[1]), 0);
-	close_pair(other);
+	test_close_pair(other);
 	chan_unref(ch);
 	return 0;
 }
@@ -138,7 +124,7 @@ with_threads(void *arg)
 
 	(void)arg;
 	selected = false;
-	make_pair(fds);
+	test_pair(fds);
 	ck_assert_int_eq(pthread_create(&t, NULL, thread_reads, NULL), 0);
 	co_sleep(CO_MS(3));
 	test_result(co_write(fds[1], "x", 1), 1);
@@ -204,12 +190,12 @@ TEST(a_watch_outlives_the_runtime_that_made_it)
 	pthread_t t;
 	void *got;
 
-	make_pair(fds);
+	test_pair(fds);
 	test_result(test_run(2, leave_watch, &t), 0);
 	ck_assert_int_eq(write(fds[1], "x", 1), 1);
 	pthread_join(t, &got);
 	test_result((intptr_t)got, 1);
-	close_pair(fds);
+	test_close_pair(fds);
 }
 
 /* --- ready, and not wanted ------------------------------------------------ */
@@ -223,7 +209,7 @@ unread(void *arg)
 	char c;
 
 	(void)arg;
-	make_pair(fds);
+	test_pair(fds);
 	co_scope(s) {
 		co_spawn(write_soon, &fds[1]);
 		test_result(co_read(fds[0], &c, 1), 1);
@@ -233,7 +219,7 @@ unread(void *arg)
 	test_result(co_sleep(CO_MS(200)), 0);
 	test_between(test_cpu_us() - before, 0, 20000 * test_slow());
 	test_result(co_read(fds[0], &c, 1), 1);
-	close_pair(fds);
+	test_close_pair(fds);
 	return 0;
 }
 
@@ -426,7 +412,7 @@ send_file(void *arg)
 	off_t at = 3;
 
 	unlink(name);
-	make_pair(fds);
+	test_pair(fds);
 	ck_assert_int_eq(pipe(p), 0);
 	ck_assert_int_eq(pipe(q), 0);
 	test_result(co_write_full(file, text, 4000), 4000);
@@ -447,8 +433,8 @@ send_file(void *arg)
 	test_result(co_write(fds[1], "x", 1), 1);
 	test_result(co_splice(fds[0], NULL, q[1], NULL, 1, 0), -EPIPE);
 	test_result(co_close(q[1]), 0);
-	close_pair(p);
-	close_pair(fds);
+	test_close_pair(p);
+	test_close_pair(fds);
 	return co_close(file);
 }
 
@@ -515,7 +501,7 @@ either_end_is_closed(void *arg)
 	(void)arg;
 	for (i = 0; i < 8; i++) {
 		in_a_thread = i & 1;
-		make_pair(fds);
+		test_pair(fds);
 		if (i & 2) {	/* it waits for p[1], else for fds[0] */
 			test_full_pipe(p);
 			test_result(co_write(fds[1], "x", 1), 1);
@@ -594,7 +580,7 @@ forget(void *arg)
 	int i;
 
 	(void)arg;
-	make_pair(fds);
+	test_pair(fds);
 	co_scope(s) {
 		i = co_spawn(close_soon, &fds[1]);
 		test_result(i, 0);

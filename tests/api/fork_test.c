@@ -7,7 +7,6 @@
 #include "harness.h"
 
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -300,13 +299,11 @@ TEST(the_child_of_a_runtime_is_a_plain_thread_and_its_parent_goes_on)
 	of.m = (struct co_mutex)CO_MUTEX_INIT;
 	of.sem = (struct co_sem)CO_SEM_INIT(0);
 	test_result(chan_send(of.ch, 5), 0);
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
-	    of.fd), 0);
+	test_pair(of.fd);
 	FOR_WORKERS(w) {
 		test_result(test_run(w, children_call, NULL), 0);
 		test_result(test_run(w, children_call, "busy"), 0);
 	}
-	test_result(co_close(of.fd[0]), 0);
-	test_result(co_close(of.fd[1]), 0);
+	test_close_pair(of.fd);
 	chan_unref(of.ch);
 }

@@ -18,23 +18,9 @@
 static int fds[2];
 
 static void
-make_pair(int fd[2])
-{
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd),
-	    0);
-}
-
-static void
 make_pipe(int fd[2])
 {
 	ck_assert_int_eq(pipe2(fd, O_CLOEXEC), 0);
-}
-
-static void
-close_pair(int fd[2])
-{
-	test_result(co_close(fd[0]), 0);
-	test_result(co_close(fd[1]), 0);
 }
 
 /* --- the plain calls ------------------------------------------------------ */
@@ -56,7 +42,7 @@ read_what_comes_later(void *arg)
 	(void)arg;
 	for (i = 0; i < 2; i++) {
 		if (i == 0)
-			make_pair(fds);
+			test_pair(fds);
 		else
 			make_pipe(fds);
 		co_spawn(write_later, &fds[1]);
@@ -119,7 +105,7 @@ vectors(void *arg)
 	    5 } };
 
 	(void)arg;
-	make_pair(fds);
+	test_pair(fds);
 	test_result(co_writev(fds[1], out, 2), 7);
 	test_result(co_readv(fds[0], in, 2), 7);
 	ck_assert_int_eq(memcmp(a, "abc", 3), 0);
@@ -128,7 +114,7 @@ vectors(void *arg)
 	test_result(co_readv(fds[0], in, 0), 0);
 	test_result(co_read(fds[0], a, 0), 0);
 	test_result(co_write(fds[0], a, 0), 0);
-	close_pair(fds);
+	test_close_pair(fds);
 	return 0;
 }
 
@@ -175,7 +161,7 @@ read_much(void *arg)
 	if (is_pipe)
 		make_pipe(fds);
 	else
-		make_pair(fds);
+		test_pair(fds);
 	test_result(co_fork(&t, write_much, &want), 0);
 	while ((n = co_read(fds[0], buf, sizeof buf)) > 0)
 		got = sum(got, buf, (size_t)n);
@@ -212,7 +198,7 @@ read_exactly(void *arg)
 	char buf[40];
 
 	(void)arg;
-	make_pair(fds);
+	test_pair(fds);
 	co_spawn(byte_by_byte, NULL);
 	test_result(co_read_full(fds[0], buf, 40), 40);
 	ck_assert_int_eq(buf[39], 39);
@@ -249,7 +235,7 @@ many_readers(void *arg)
 
 	(void)arg;
 	got_one = 0;
-	make_pair(fds);
+	test_pair(fds);
 	co_scope(s) {
 		for (i = 0; i < 100; i++)
 			co_spawn(read_one, NULL);
@@ -259,7 +245,7 @@ many_readers(void *arg)
 	}
 	test_result(s.status, 0);
 	ck_assert_int_eq(got_one, 100);
-	close_pair(fds);
+	test_close_pair(fds);
 	return 0;
 }
 
@@ -310,7 +296,7 @@ many_talks(void *arg)
 
 	(void)arg;
 	for (i = 0; i < 50; i++) {
-		make_pair(t[i].fd);
+		test_pair(t[i].fd);
 		t[i].rounds = rounds;
 		co_spawn(echo, &t[i].fd[0]);
 		co_spawn(talk, &t[i]);
@@ -355,7 +341,7 @@ plain_close(void *arg)
 		if (i % 3 == 0)
 			make_pipe(fds);
 		else
-			make_pair(fds);
+			test_pair(fds);
 		reused += fds[0] == last;
 		last = fds[0];
 		co_scope(s) {
@@ -390,7 +376,7 @@ trusted_then_closed(void *arg)
 
 	(void)arg;
 	for (k = 0; k < 3; k++) {
-		make_pair(fds);
+		test_pair(fds);
 		for (i = 0; i < 40; i++) {
 			co_scope(s) {
 				co_spawn(write_x, NULL);
@@ -419,7 +405,7 @@ duplicates(void *arg)
 	char c;
 
 	(void)arg;
-	make_pair(fds);
+	test_pair(fds);
 	co_scope(s) {
 		co_spawn(write_x, NULL);
 		test_result(co_read(fds[0], &c, 1), 1);
@@ -428,7 +414,7 @@ duplicates(void *arg)
 	test_result(co_close(fds[0]), 0);
 	/* Events for the old file come still; nobody must get them. */
 	test_result(co_write(fds[1], "stranger", 8), 8);
-	make_pair(other);
+	test_pair(other);
 	if (other[1] == fds[0]) {	/* a lower number was free */
 		other[1] = other[0];
 		other[0] = fds[0];
@@ -442,7 +428,7 @@ duplicates(void *arg)
 	test_result(co_write(other[1], "y", 1), 1);
 	test_result(co_read(other[0], &c, 1), 1);
 	ck_assert_int_eq(c, 'y');
-	close_pair(other);
+	test_close_pair(other);
 	test_result(co_read(copy, &c, 1), 1);
 	ck_assert_int_eq(c, 's');
 	test_result(co_close(copy), 0);
@@ -464,7 +450,7 @@ deadlines(void *arg)
 	char c;
 
 	(void)arg;
-	make_pair(fds);
+	test_pair(fds);
 	start = co_now();
 	co_timeout(CO_MS(20))
 		test_result(co_read(fds[0], &c, 1), -ETIMEDOUT);
@@ -473,7 +459,7 @@ deadlines(void *arg)
 	co_timeout(0)
 		test_result(co_read(fds[0], &c, 1), -ETIMEDOUT);
 	test_result(co_read(fds[0], &c, 1), 1);
-	close_pair(fds);
+	test_close_pair(fds);
 	return 0;
 }
 
@@ -503,7 +489,7 @@ no_signal(void *arg)
 	(void)arg;
 	for (i = 0; i < 4; i++) {
 		if (i % 2)
-			make_pair(fds);
+			test_pair(fds);
 		else
 			make_pipe(fds);
 		if (i < 2) {
@@ -543,12 +529,12 @@ no_signal_behind_our_back(void *arg)
 		ck_assert_int_ge(first, 0);
 		test_result(co_write(first, &one, sizeof one), sizeof one);
 		if (i < 2)
-			make_pair(fds);
+			test_pair(fds);
 		else
 			make_pipe(fds);
 		fcntl(fds[1], F_SETFL, O_NONBLOCK);
 		ck_assert_int_eq(dup2(fds[1], first), first);
-		close_pair(fds);
+		test_close_pair(fds);
 		test_result(co_write(first, "x", 1), -EPIPE);
 		test_result(co_close(first), 0);
 	}

@@ -6,7 +6,6 @@
 #include "harness.h"
 
 #include <pthread.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <weft/chan.h>
@@ -14,20 +13,6 @@
 #include <weft/scope.h>
 
 static int fds[2];
-
-static void
-make_pair(void)
-{
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
-	    fds), 0);
-}
-
-static void
-close_pair(void)
-{
-	test_result(co_close(fds[0]), 0);
-	test_result(co_close(fds[1]), 0);
-}
 
 static pthread_t
 start(void *(*fn)(void *), void *arg)
@@ -80,7 +65,7 @@ TEST(a_plain_thread_selects_descriptors_without_a_runtime)
 	char c;
 
 	for (i = 0; i < 2; i++) {
-		make_pair();
+		test_pair(fds);
 		test_result(co_select(co_on_readable(fds[0]),
 		    co_on_timeout(CO_MS(20))), 1);
 		co_timeout(CO_MS(20))
@@ -124,12 +109,12 @@ TEST(a_thread_that_selects_needs_no_worker)
 	struct outcome o;
 	char c;
 
-	make_pair();
+	test_pair(fds);
 	FOR_WORKERS(w) {
 		test_result(test_run(w, wait_for_a_thread, &o), 0);
 		ck_assert_int_eq(read(fds[0], &c, 1), 1);
 	}
-	close_pair();
+	test_close_pair(fds);
 }
 
 static int
@@ -180,12 +165,12 @@ TEST(the_end_of_a_runtime_makes_nothing_ready)
 	void *(*ways[])(void *) = { select_in_a_thread, select_in_a_runtime };
 	int i;
 
-	make_pair();
+	test_pair(fds);
 	for (i = 0; i < 2; i++) {
 		struct left l = { .select = ways[i], .o = { -1, 1 } };
 
 		test_result(test_run(1, leave_the_watch, &l), 0);
 		check(l.t, &l.o, 0, 1);
 	}
-	close_pair();
+	test_close_pair(fds);
 }
