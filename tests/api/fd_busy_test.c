@@ -313,20 +313,24 @@ be_interrupted(void *arg)
 
 static bool calm;	/* [atomic] */
 
-/* A signal for each thread there is, again and again. */
+/* A signal for each thread there is, again and again.  Not for the one that
+   joins the others when TSan is there: that may stop for ever in a handler that
+   interrupts its bookkeeping. */
 static void *
 pester(void *arg)
 {
+	int spared = TEST_TSAN ? getpid() : 0, tid;
 	struct dirent *d;
 	DIR *tasks;
 
 	while (!load(&calm)) {
 		tasks = opendir("/proc/self/task");
 		ck_assert_ptr_nonnull(tasks);
-		while ((d = readdir(tasks)) != NULL)
-			if (atoi(d->d_name) > 0)
-				syscall(SYS_tgkill, getpid(), atoi(d->d_name),
-				    SIGALRM);
+		while ((d = readdir(tasks)) != NULL) {
+			tid = atoi(d->d_name);
+			if (tid > 0 && tid != spared)
+				syscall(SYS_tgkill, getpid(), tid, SIGALRM);
+		}
 		closedir(tasks);
 		usleep(1000);
 	}
@@ -345,7 +349,8 @@ TEST(signals_that_interrupt_are_not_seen, .seconds = 120)
 	store(&calm, false);
 	for (i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_create(&t[i], NULL, pester, NULL), 0);
-	setitimer(ITIMER_REAL, &fast, NULL);
+	if (!TEST_TSAN)
+		setitimer(ITIMER_REAL, &fast, NULL);
 	FOR_WORKERS(w)
 		test_result(test_run(w, be_interrupted, NULL), 0);
 	setitimer(ITIMER_REAL, &off, NULL);
