@@ -301,13 +301,14 @@ matrix(void *arg)
 	const struct matrix *m = arg;
 
 	rows(m->kinds, m->moment);
-	if (co_inside())
+	if (m->inside && co_inside())
 		rows(m->inside, m->moment);
 	return 0;
 }
 
 /* In coroutines, with one thread for jobs, and in a plain thread, which cannot
-   wait for what is in the second table.  The last row of each has no name. */
+   wait for what is in the second table, if any.  The last row of each has no
+   name. */
 static void
 run_matrix(const struct kind *kinds, const struct kind *inside,
     enum moment moment)
