@@ -151,7 +151,7 @@ play(int thieves, uint64_t n)
 
 TEST(each_task_is_taken_by_the_owner_or_by_one_thief, .seconds = 300)
 {
-	uint64_t n = test_count(3000000, 1000000000);
+	uint64_t n = test_count(1000000, 1000000000);
 
 	os_init();
 	play(1, n);
