@@ -298,7 +298,7 @@ static void
 sweep(int workers, bool good)
 {
 	struct sweep w = { workers, 1, good };
-	int step = (int)test_count(3, 1), n = 0;
+	int step = test_long() ? 1 : test_slow() > 1 ? 12 : 3, n = 0;
 	struct test_child c;
 
 	for (;; w.at += w.at < 40 ? 1 : step) {
