@@ -102,7 +102,7 @@ find_new(int num, struct fd **ret)
 	if (num < 0)
 		return -EBADF;
 	if (num >= CHUNKS * CHUNK)
-		return fcntl(num, F_GETFD) < 0 ? -errno : -EMFILE;
+		return fcntl(num, F_GETFD) < 0 ? -EBADF : -EMFILE;
 	chunk = chaos_fail() ? NULL : calloc(CHUNK, sizeof *chunk);
 	if (!chunk)
 		return -ENOMEM;
