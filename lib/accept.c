@@ -169,13 +169,9 @@ connect_once(struct fd *f, struct task *t, uint32_t closes,
 	int code;
 
 	while (unlikely(fd_is_shared(f))) {
-		code = io_on_pool(f, t, try_connect, c, &n);
-		if (code == 0)
-			return (int)n;
-		if (code > 0)
-			code = fd_same(f, closes);
-		if (code < 0)
-			return code;
+		code = io_on_pool(f, t, closes, try_connect, c, &n);
+		if (code <= 0)
+			return code < 0 ? code : (int)n;
 	}
 	return (int)try_connect(f, c);
 }
@@ -183,9 +179,10 @@ connect_once(struct fd *f, struct task *t, uint32_t closes,
 static int
 await_connection(struct fd *f, struct task *t, uint32_t closes)
 {
-	struct io_vain vain = { .n = 0 };
+	struct io_vain vain;
 	int code;
 
+	vain.n = 0;
 	do {
 		code = io_in_vain(f, t, closes, &vain);
 		if (code == 0)

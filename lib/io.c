@@ -61,8 +61,8 @@ run_on_pool(void *arg)
 }
 
 int
-io_on_pool(struct fd *f, struct task *t, io_try *attempt, void *arg,
-    ssize_t *ret)
+io_on_pool(struct fd *f, struct task *t, uint32_t closes, io_try *attempt,
+    void *arg, ssize_t *ret)
 {
 	struct pool_call c = { .attempt = attempt, .f = f, .arg = arg,
 	    .ident = fd_ident(f) };
@@ -72,6 +72,8 @@ io_on_pool(struct fd *f, struct task *t, io_try *attempt, void *arg,
 		return code;
 	if (changed) {
 		code = fd_renew(f);
+		if (code == 0)
+			code = fd_same(f, closes);
 		return code < 0 ? code : 1;
 	}
 	*ret = c.result;
@@ -132,10 +134,11 @@ ssize_t
 io_loop(struct fd *f, struct task *t, const struct io_call *call,
     uint32_t closes)
 {
-	struct io_vain vain = { .n = 0 };
+	struct io_vain vain;
 	ssize_t n;
 	int code;
 
+	vain.n = 0;
 	if (fd_is_dry(f, call->event) && !call->no_wait && !call->at_once) {
 		code = fd_wait(f, t, call->event, false, closes);
 		if (unlikely(code < 0))
@@ -143,14 +146,11 @@ io_loop(struct fd *f, struct task *t, const struct io_call *call,
 	}
 	for (;;) {
 		if (unlikely(fd_kind(f) == FD_FILE)) {
-			code = io_on_pool(f, t, call->attempt, call->arg, &n);
-			if (code == 0)
-				return n;
+			code = io_on_pool(f, t, closes, call->attempt,
+			    call->arg, &n);
 			if (code > 0)
-				code = fd_same(f, closes);
-			if (code < 0)
-				return code;
-			continue;
+				continue;
+			return code < 0 ? code : n;
 		}
 		if (unlikely(fd_is_shared(f)) && !call->at_once &&
 		    (call->may_block || !io_is_socket(f))) {

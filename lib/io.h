@@ -37,8 +37,8 @@ ssize_t io_loop(struct fd *f, struct task *t, const struct io_call *call,
 
 /* Runs one attempt on the pool: 0, and *ret is what it gave; 1, f has become
    another file, begin anew; or a code below 0.  Then it never ran. */
-int io_on_pool(struct fd *f, struct task *t, io_try *attempt, void *arg,
-    ssize_t *ret);
+int io_on_pool(struct fd *f, struct task *t, uint32_t closes, io_try *attempt,
+    void *arg, ssize_t *ret);
 
 /* A call has succeeded: now and then lets the others of this worker go first,
    so that one descriptor that is always ready does not starve them. */
@@ -65,8 +65,8 @@ enum { IO_VAIN = 8 };	/* a guess: a reader among many, for whom others leave
 			   nothing, is not to be slowed */
 #define IO_VAIN_PAUSES	((struct io_pauses){ CO_MS(1), CO_MS(16) })
 
-struct io_vain {	/* in the caller's frame, zeros at first */
-	unsigned n;		/* in a row */
+struct io_vain {	/* in the caller's frame */
+	unsigned n;		/* in a row; 0 at first, and nothing else set */
 	co_time since;		/* the last one */
 	co_time pause;
 };

@@ -32,7 +32,7 @@ io_in_vain(struct fd *f, struct task *t, uint32_t closes, struct io_vain *v)
 	int code = 0;
 
 	if (v->n == 0) {	/* the rule, and asks no clock */
-		v->n = 1;
+		*v = (struct io_vain){ .n = 1 };
 		return 0;
 	}
 	now = os_now();

@@ -124,11 +124,10 @@ still_both(const struct transfer *x)
 static int
 try_once(struct transfer *x, struct task *t, io_try *attempt, ssize_t *ret)
 {
-	struct fd *file = fd_kind(x->in) == FD_FILE ? x->in :
-	    fd_kind(x->out) == FD_FILE ? x->out : NULL;
-
-	if (file)
-		return io_on_pool(file, t, attempt, x, ret);
+	if (fd_kind(x->in) == FD_FILE)
+		return io_on_pool(x->in, t, x->in_closes, attempt, x, ret);
+	if (fd_kind(x->out) == FD_FILE)
+		return io_on_pool(x->out, t, x->out_closes, attempt, x, ret);
 	*ret = attempt(x->out, x);
 	return 0;
 }
