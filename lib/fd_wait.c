@@ -309,6 +309,13 @@ leave_queue(struct fd *f, struct waiter *w, int direction)
 	fd_drop(f);
 }
 
+/* Who is to wait anew looks first, as all who wait for a descriptor do. */
+static int
+outcome(const struct waiter *w)
+{
+	return w->status == WAIT_AGAIN ? 0 : w->status;
+}
+
 int
 fd_wait_both(struct fd *f, struct task *t, unsigned events, bool sure,
     struct fd *other)
@@ -344,7 +351,7 @@ fd_wait_both(struct fd *f, struct task *t, unsigned events, bool sure,
 		code = wait_park(t, CO_FOREVER);
 	if (unlikely(other)) {
 		leave_queue(other, &also, FD_PAUSE);
-		code = code < 0 ? code : also.status;
+		code = code < 0 ? code : outcome(&also);
 	}
 	/* Whoever has woken us was on one queue. */
 	if (code < 0 || other || events == WATCH_BOTH) {
@@ -358,10 +365,8 @@ fd_wait_both(struct fd *f, struct task *t, unsigned events, bool sure,
 	}
 	if (code < 0)
 		return code;
-	code = events & WATCH_READ && w[FD_READ].status < 0 ?
-	    w[FD_READ].status : 0;
-	return code == 0 && events & WATCH_WRITE && w[FD_WRITE].status < 0 ?
-	    w[FD_WRITE].status : code;
+	code = events & WATCH_READ ? outcome(&w[FD_READ]) : 0;
+	return code == 0 && events & WATCH_WRITE ? outcome(&w[FD_WRITE]) : code;
 }
 
 bool
@@ -378,7 +383,7 @@ fd_is_closed(struct fd *f)
 int
 fd_enqueue(struct fd *f, struct waiter *w, int direction)
 {
-	bool watched, stale, no_loop;
+	bool watched, stale;
 	int code = same_file(f, &watched);
 
 	if (code < 0)
@@ -389,11 +394,10 @@ fd_enqueue(struct fd *f, struct waiter *w, int direction)
 		code = light(f, 1u << direction, true);
 	else
 		code = 1;
-	no_loop = w->task->kind == TASK_FOREIGN && code == -EINVAL;
-	if (no_loop)
-		code = 0;	/* the thread looks by itself */
-	else if (code == 0)
+	if (code == 0)
 		join_queue(f, w, direction);
+	else if (code == -EINVAL && w->task->kind == TASK_FOREIGN)
+		code = 0;	/* no loop: the thread looks by itself */
 	fd_note_waiters(f);
 	fd_drop(f);
 	if (likely(!stale))
@@ -426,9 +430,8 @@ fd_pause(struct fd *f, struct task *t, co_time duration)
 	waitq_push(&f->q[FD_PAUSE], &w);
 	fd_drop(f);
 	code = wait_park_raw(t, os_now() + duration);
-	if (code < 0)
-		leave_queue(f, &w, FD_PAUSE);
-	if (code < 0)
-		return code == WAIT_UNTIL ? 0 : code;
-	return w.status < 0 ? w.status : 0;
+	if (code >= 0)
+		return outcome(&w);
+	leave_queue(f, &w, FD_PAUSE);
+	return code == WAIT_UNTIL ? 0 : code;
 }
