@@ -212,6 +212,7 @@ co__signals_let_in(struct runtime *rt, uint32_t *let_in)
 	int i;
 
 	sigemptyset(&set);
+	sigemptyset(&old);
 	os_mutex_lock(&mutex);
 	s = rt->signals;
 	*let_in = a_load_relaxed(&rt->caught);
@@ -222,9 +223,8 @@ co__signals_let_in(struct runtime *rt, uint32_t *let_in)
 	pthread_sigmask(SIG_UNBLOCK, &set, &old);
 	if (!w || w->index != 0)
 		return;
-	for (i = 1; i < SIGNALS; i++)
-		if (sigismember(&set, i) == 1 && sigismember(&old, i) == 1)
-			sigaddset(&s->blocked, i);
+	sigandset(&old, &old, &set);
+	sigorset(&s->blocked, &s->blocked, &old);
 }
 
 /* The signal's record in the caller's runtime, which now catches it. */

@@ -283,14 +283,16 @@ static void
 die_of(int sig, siginfo_t *info)
 {
 	struct sigaction plain;
-	pid_t pid = getpid();
-	long tid = syscall(SYS_gettid);
+	pid_t pid;
+	long tid;
 
 	memset(&plain, 0, sizeof plain);
 	plain.sa_handler = SIG_DFL;
 	sigaction(sig, &plain, NULL);
 	if (comes_again(sig, info))
 		return;
+	pid = getpid();
+	tid = syscall(SYS_gettid);
 	if (syscall(SYS_rt_tgsigqueueinfo, pid, tid, sig, info) < 0)
 		syscall(SYS_tgkill, pid, tid, sig);
 }

@@ -299,19 +299,28 @@ spawn_till_refused(void *arg)
 	return l->later == 100 ? 0 : 91;
 }
 
+/* For a child: its status. */
 static int
-limited_child(void *arg)
+run_within(rlim_t bytes, int workers, co_fn *fn, void *arg)
 {
-	size_t bytes = *(size_t *)arg;
 	struct rlimit limit = { bytes, bytes };
-	struct limited l = { .go = CO_EVENT_INIT };
 	int code;
 
 	if (setrlimit(RLIMIT_AS, &limit) < 0)
 		return 80;
-	code = test_run(2, spawn_till_refused, &l);
+	code = test_run(workers, fn, arg);
+	return code < 0 ? 81 : code;
+}
+
+static int
+limited_child(void *arg)
+{
+	size_t bytes = *(size_t *)arg;
+	struct limited l = { .go = CO_EVENT_INIT };
+	int code = run_within(bytes, 2, spawn_till_refused, &l);
+
 	if (code != 0)
-		return code < 0 ? 81 : code;
+		return code;
 	return l.code == -ENOMEM || l.code == -EAGAIN ? 0 : 82;
 }
 
@@ -377,14 +386,7 @@ spawn_singly_after_many(void *arg)
 static int
 shared_child(void *arg)
 {
-	rlim_t bytes = *(rlim_t *)arg;
-	struct rlimit limit = { bytes, bytes };
-	int code;
-
-	if (setrlimit(RLIMIT_AS, &limit) < 0)
-		return 80;
-	code = test_run(8, spawn_singly_after_many, NULL);
-	return code < 0 ? 81 : code;
+	return run_within(*(rlim_t *)arg, 8, spawn_singly_after_many, NULL);
 }
 
 /* As little as eight workers can begin with: a few stacks. */
@@ -450,13 +452,8 @@ one_size_after_another(void *arg)
 static int
 sizes_child(void *arg)
 {
-	struct rlimit limit = { (rlim_t)1 << 30, (rlim_t)1 << 30 };
-	int code;
-
-	if (setrlimit(RLIMIT_AS, &limit) < 0)
-		return 80;
-	code = test_run((int)(intptr_t)arg, one_size_after_another, NULL);
-	return code < 0 ? 81 : code;
+	return run_within((rlim_t)1 << 30, (int)(intptr_t)arg,
+	    one_size_after_another, NULL);
 }
 
 TEST(stacks_that_have_ended_leave_their_room_to_those_of_another_size)
