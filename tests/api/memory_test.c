@@ -218,9 +218,9 @@ dive_and_park(void *arg)
 static int
 long_waits(void *arg)
 {
-	/* Also under an emulator, whose own memory grows a little meanwhile. */
-	struct many m = { .n = test_slow() > 1 ? 500 :
-		(int)test_count(500, 5000),
+	/* Under an emulator, too, whose own memory grows by some megabytes. */
+	struct many m = { .n = test_emulated() ? 2000 :
+		(int)test_count(500, test_slow() > 1 ? 500 : 5000),
 		.all = CO_EVENT_INIT, .go = CO_EVENT_INIT };
 	co_time until = co_now() + CO_SEC(10);
 	int64_t before = status_of("VmRSS"), each = 0;
