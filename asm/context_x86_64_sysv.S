@@ -101,6 +101,23 @@ co__context_jump:
 	.size	co__context_jump, .-co__context_jump
 
 /*
+ * Where a function that `returns_by_jump` (lib/context_asm.h) goes in place of a
+ * ret; the name is the compiler's.  rcx carries nothing back to a caller.
+ */
+	.globl	__x86_return_thunk
+	.hidden	__x86_return_thunk
+	.type	__x86_return_thunk, @function
+	.p2align 4
+__x86_return_thunk:
+	.cfi_startproc
+	popq	%rcx
+	.cfi_adjust_cfa_offset -8
+	.cfi_register %rip, %rcx
+	notrack	jmpq	*%rcx		/* no endbr64 where a ret would go */
+	.cfi_endproc
+	.size	__x86_return_thunk, .-__x86_return_thunk
+
+/*
  * Where a context begins.  Nobody called it: the unwinder stops here.  entry()
  * is jumped to, with a return address by hand: a call would leave the predictor
  * of returns one off, as entry() never returns, and the next coroutine to run

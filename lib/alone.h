@@ -85,7 +85,7 @@ alone_park(struct self *self, struct task *t)
 		return wait_park_raw(t, CO_FOREVER);
 	co__locks_none_held("a coroutine parks while it holds a lock");
 	chaos_point();
-	sched_switch(w, t, sched_next(w));
+	t = sched_switch(w, t, sched_next(w));
 	return likely(t->wake >= 0) ? t->wake : co__wait_noted(t, t->wake);
 }
 

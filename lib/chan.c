@@ -281,14 +281,14 @@ chan_wait(struct chan *c, struct waitq *q, enum wait_reason why, void *slot,
  * are called last: the compiler jumps to them, and there is no frame more to
  * return through (alone.h).  A waiting sender's slot is only read.
  */
-static noinline int
+static noinline returns_by_jump int
 send_wait(struct chan *c, const void *value, struct task *t,
     struct self *alone)
 {
 	return chan_wait(c, &c->sendq, WAIT_SEND, (void *)value, t, alone);
 }
 
-static noinline int
+static noinline returns_by_jump int
 recv_wait(struct chan *c, void *value, struct task *t, struct self *alone)
 {
 	return chan_wait(c, &c->recvq, WAIT_RECV, value, t, alone);

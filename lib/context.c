@@ -289,13 +289,14 @@ context_drop(struct context *c)
 #define uninstrumented \
 	noinline __attribute__((no_sanitize("address"), no_sanitize("thread")))
 
-uninstrumented void
+uninstrumented struct context *
 context_switch(struct context *from, struct context *to)
 {
 	bounds_switch(CONTEXT_FAKE_AT(from), to);
 	fiber_switch(to);
-	context_jump(from, to);
+	(void)context_jump(from, to);
 	bounds_landed(CONTEXT_FAKE(from));
+	return from;
 }
 
 uninstrumented void
@@ -303,7 +304,7 @@ context_leave(struct context *from, struct context *to)
 {
 	bounds_switch(NULL, to);
 	fiber_switch(to);
-	context_jump(from, to);
+	(void)context_jump(from, to);
 	bug("a context that was left for good goes on");
 }
 

@@ -42,9 +42,10 @@ void context_adopt(struct context *c);
 void context_drop(struct context *c);
 
 /*
- * static inline void context_switch(struct context *from, struct context *to);
- *	Saves the caller in *from and goes on in *to; returns when somebody
- *	switches to *from, perhaps on another thread.
+ * static inline struct context *
+ * context_switch(struct context *from, struct context *to);
+ *	Saves the caller in *from and goes on in *to; returns `from` when
+ *	somebody switches to it, perhaps on another thread.
  * static inline void context_leave(struct context *from, struct context *to);
  *	The same, when *from will never be switched to again.
  * static inline void context_landed(void);

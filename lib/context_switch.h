@@ -29,15 +29,16 @@ void *make_fcontext(void *hi, size_t size,
     void (*fn)(struct context_transfer));
 
 /* Boost gives the saved point of whom we left to whom we go to: he notes it. */
-static inline void
+static inline struct context *
 context_jump(struct context *from, struct context *to)
 {
 	struct context_transfer t;
 
 	if (unlikely(from == to))
-		return;		/* from->sp is not that of this moment */
+		return from;	/* from->sp is not that of this moment */
 	t = jump_fcontext(to->sp, from);
 	((struct context *)t.data)->sp = t.fctx;
+	return from;
 }
 
 #elif defined WEFT_CONTEXT_CALL || defined WEFT_ASAN || defined WEFT_TSAN || \
@@ -45,10 +46,11 @@ context_jump(struct context *from, struct context *to)
 
 void co__context_jump(struct context *from, struct context *to);
 
-static always_inline void
+static always_inline struct context *
 context_jump(struct context *from, struct context *to)
 {
 	co__context_jump(from, to);
+	return from;
 }
 
 #else
@@ -58,18 +60,22 @@ context_jump(struct context *from, struct context *to)
 
 #endif
 
+#ifndef returns_by_jump
+#define returns_by_jump
+#endif
+
 #if defined WEFT_ASAN || defined WEFT_TSAN
 
-void context_switch(struct context *from, struct context *to);
+struct context *context_switch(struct context *from, struct context *to);
 void context_leave(struct context *from, struct context *to);
 void context_landed(void);
 
 #else
 
-static always_inline void
+static always_inline struct context *
 context_switch(struct context *from, struct context *to)
 {
-	context_jump(from, to);
+	return context_jump(from, to);
 }
 
 #ifdef CONTEXT_OFF
@@ -83,7 +89,7 @@ context_leave(struct context *from, struct context *to)
 static always_inline void
 context_leave(struct context *from, struct context *to)
 {
-	context_jump(from, to);
+	(void)context_jump(from, to);
 }
 #endif
 
@@ -104,7 +110,7 @@ context_hop_off(struct context *from, struct context *to)
 static always_inline void
 context_hop(struct context *from, struct context *to)
 {
-	context_switch(from, to);
+	(void)context_switch(from, to);
 }
 
 static always_inline void

@@ -42,9 +42,11 @@ owner_set(struct co_mutex *m, struct task *t)
 static noinline int
 lock_wait(struct co_mutex *m, struct task *t, bool shielded)
 {
-	const struct sync_wait how = { WAIT_MUTEX, shielded, NULL };
+	static const struct sync_wait how = { WAIT_MUTEX, false, NULL },
+		to_the_end = { WAIT_MUTEX, true, NULL };
 
-	return co__sync_wait(sync_of(&m->co__sync), t, &how);
+	return co__sync_wait(sync_of(&m->co__sync), t,
+	    shielded ? &to_the_end : &how);
 }
 
 /* Takes m, or waits for it.  No lock held. */

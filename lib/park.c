@@ -6,7 +6,7 @@
  *
  * A cancellation and a park cross like this; neither may miss the other:
  *
- *	wait_begin, wait_park_raw	end_tree in scope_end.c
+ *	wait_begin, wait_is_refused	end_tree in scope_end.c
  *	P1 park = ticket (odd)		C1 ended = code
  *	P2 a_light_barrier()		C2 a_heavy_barrier()
  *	P3 ended ?			C3 park odd ?
@@ -16,9 +16,8 @@
  * scope that has ended.  The barriers forbid it.  Both may win the claim's
  * race; one does.
  */
-#include "park.h"
+#include "park_here.h"
 #include "foreign.h"
-#include "sched.h"
 #include "scope.h"
 
 static co_time
@@ -106,9 +105,8 @@ coro_sleep(struct task *t, uint64_t ticket, co_time until)
 	return t->wake;
 }
 
-/* The scope has ended between the look at it and the wait: P3. */
-static cold int
-wait_refused(struct task *t)
+cold int
+co__wait_refused(struct task *t)
 {
 	int code = a_load_relaxed(&t->ended);
 
@@ -136,33 +134,19 @@ wait_park_raw(struct task *t, co_time until)
 {
 	uint64_t ticket = a_load_relaxed(&t->park) | PARK_WAITING;
 
-	a_light_barrier();					/* P2 */
-	if (!(ticket & PARK_SHIELDED) && unlikely(a_load_relaxed(&t->ended)) &&
-	    wait_claim(t, ticket))				/* P3 */
-		return wait_refused(t);
+	if (wait_is_refused(t, ticket))
+		return co__wait_refused(t);
 	return sleep_slowly(t, ticket, until);
 }
 
-/* The usual wait of a coroutine, without a deadline, switches right here. */
 int
 wait_park(struct task *t, co_time until)
 {
-	uint64_t ticket = a_load_relaxed(&t->park) | PARK_WAITING;
 	int code;
 
-	a_light_barrier();					/* P2 */
-	if (!(ticket & PARK_SHIELDED) && unlikely(a_load_relaxed(&t->ended)) &&
-	    wait_claim(t, ticket))				/* P3 */
-		return wait_refused(t);
-	if (likely(until == CO_FOREVER && t->kind == TASK_CORO) &&
-	    (!t->scope || likely(t->scope->co__armer == NULL))) {
-		sched_park_here(t);
-		code = t->wake;
-		if (unlikely(code < 0))
-			code = co__wait_noted(t, code);
-		return code;
-	}
-	code = sleep_slowly(t, ticket, until);
+	if (likely(until == CO_FOREVER))
+		return wait_park_here(t);
+	code = wait_park_raw(t, until);
 	return unlikely(code == WAIT_UNTIL) ? -ETIMEDOUT : code;
 }
 
@@ -252,7 +236,7 @@ co_yield_now(void)
 	struct self *s = self_get();
 
 	if (likely(s != NULL) && likely(s->worker != NULL))
-		sched_yield_now();
+		sched_yield_now(s->worker);
 	else
 		os_give_way();
 }

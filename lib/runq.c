@@ -52,6 +52,17 @@ co__runq_take_band(struct runq *q)
 	return NULL;
 }
 
+/* Some of them have a band: it is not hot. */
+struct task *
+co__runq_exchange_band(struct runq *q, struct task *t)
+{
+	struct task *to = runq_take(q);
+
+	if (to)
+		runq_push_old(q, t);
+	return to;
+}
+
 static struct task *
 oldest_of(struct runq *q, uint32_t which)
 {

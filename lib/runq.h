@@ -210,6 +210,32 @@ runq_take(struct runq *q)
 	return t;
 }
 
+struct task *co__runq_exchange_band(struct runq *q, struct task *t);
+
+/* runq_take, and t put behind the others; NULL: nothing, t is not put. */
+static always_inline struct task *
+runq_exchange(struct runq *q, struct task *t)
+{
+	struct task *to;
+
+	if (unlikely(a_load_relaxed(&q->bands)) || unlikely(t->band != BANDS))
+		return co__runq_exchange_band(q, t);
+	runq_enter(q);
+	to = tasklist_pop_head(&q->deque);
+	if (to) {
+		tasklist_push_tail(&q->fifo, t);
+	} else if (likely((to = q->fifo.head) != NULL)) {
+		/* Put first, so that the list is never empty. */
+		t->prev = q->fifo.tail;
+		q->fifo.tail->next = t;
+		q->fifo.tail = t;
+		q->fifo.head = to->next;
+	}
+	a_store_relaxed(&q->ticks, q->ticks + 1);
+	runq_leave(q);
+	return to;
+}
+
 /* Takes the oldest of each list in turn: `turn` counts. */
 struct task *runq_take_oldest(struct runq *q, uint32_t turn);
 

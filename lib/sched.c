@@ -199,23 +199,48 @@ co__sched_turn(struct worker *w)
 	return runq_take_oldest(&w->runq, w->turns);
 }
 
-void
-sched_park(struct task *t)
+noinline struct task *
+co__sched_go_native(struct worker *w, struct task *t, struct task *to)
 {
-	sched_park_here(t);
+	if (!to)
+		trace_switch(t, to);
+	w->prev = t;
+	w->pending = to;
+	w->self.current = NULL;
+	return sched_jump(t, &w->ctx);
 }
 
 void
-sched_yield_now(void)
+sched_park(struct task *t)
 {
-	struct worker *w = worker_self();
-	struct task *t = w->self.current, *to = sched_next(w);
+	(void)sched_park_here(t);
+}
 
-	co__locks_none_held("a coroutine yields while it holds a lock");
+/* The turn is over. */
+static noinline returns_by_jump void
+yield_turn(struct worker *w, struct task *t)
+{
+	struct task *to = co__sched_turn(w);
+
 	if (!to && !w->go_native)
 		return;		/* nobody else wants to run */
 	runq_push_old(&w->runq, t);
-	sched_switch(w, t, to);
+	(void)sched_switch(w, t, to);
+}
+
+returns_by_jump void
+sched_yield_now(struct worker *w)
+{
+	struct task *t = w->self.current, *to;
+
+	co__locks_none_held("a coroutine yields while it holds a lock");
+	if (unlikely(--w->budget <= 0)) {
+		yield_turn(w, t);
+		return;
+	}
+	to = runq_exchange(&w->runq, t);
+	if (likely(to != NULL))
+		(void)sched_switch_to(w, t, to);
 }
 
 /* What a task that has ended leaves behind; we are off its stack now. */

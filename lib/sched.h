@@ -55,7 +55,10 @@ sched_next(struct worker *w)
 	return runq_take(&w->runq);
 }
 
-/* On whatever stack we have come to: the one that we left is now idle. */
+/*
+ * On whatever stack we have come to: the one that we left is now idle.  Who
+ * ends leaves no `prev`, and only he leaves somebody dead.
+ */
 static always_inline void
 sched_landed(struct worker *w)
 {
@@ -63,8 +66,9 @@ sched_landed(struct worker *w)
 
 	if (likely(p != NULL))
 		a_store_release(&p->on_cpu, 0);	/* pairs with sched_claim_cpu */
-	if (unlikely(w->dead != NULL))
+	else if (w->dead)
 		co__sched_bury(w);
+	debug_assert(!w->dead);
 }
 
 /* Makes `to` the current task of w.  False: it is still on another worker. */
@@ -81,39 +85,52 @@ sched_claim_cpu(struct worker *w, struct task *to)
 	return true;
 }
 
-/*
- * The current task t leaves w for `to`, or for the thread's own stack when
- * that is NULL.  Returns when t runs again, perhaps on another worker.
- */
-static always_inline void
-sched_switch(struct worker *w, struct task *t, struct task *to)
+/* t leaves for `to`; gives t when it runs again, perhaps on another worker. */
+static always_inline struct task *
+sched_jump(struct task *t, struct context *to)
 {
-	if (unlikely(to == t))
-		return;		/* woken already, and picked again */
-	trace_switch(t, to);
-	w->prev = t;
-	if (likely(to != NULL)) {
-		if (likely(sched_claim_cpu(w, to))) {
-			context_switch(&t->u.run.ctx, &to->u.run.ctx);
-			sched_landed(t->worker);
-			return;
-		}
-		w->pending = to;
-	}
-	w->self.current = NULL;
-	context_switch(&t->u.run.ctx, &w->ctx);
+	t = container_of(context_switch(&t->u.run.ctx, to), struct task,
+	    u.run.ctx);
 	sched_landed(t->worker);
+	return t;
 }
 
-/* The current task leaves its worker until somebody readies it. */
-static always_inline void
+/* t leaves w for the thread's own stack, which goes on with `to`, if any. */
+struct task *co__sched_go_native(struct worker *w, struct task *t,
+    struct task *to);
+
+/* The current task t leaves w for another; gives t, as sched_jump. */
+static always_inline struct task *
+sched_switch_to(struct worker *w, struct task *t, struct task *to)
+{
+	trace_switch(t, to);
+	w->prev = t;
+	if (unlikely(!sched_claim_cpu(w, to)))
+		return co__sched_go_native(w, t, to);
+	return sched_jump(t, &to->u.run.ctx);
+}
+
+/*
+ * The same for whatever sched_next has given: nobody, or t itself, which was
+ * woken already.
+ */
+static always_inline struct task *
+sched_switch(struct worker *w, struct task *t, struct task *to)
+{
+	if (unlikely(!to))
+		return co__sched_go_native(w, t, NULL);
+	return unlikely(to == t) ? t : sched_switch_to(w, t, to);
+}
+
+/* The current task leaves its worker until somebody readies it; gives it. */
+static always_inline struct task *
 sched_park_here(struct task *t)
 {
 	struct worker *w = t->worker;
 
 	co__locks_none_held("a coroutine parks while it holds a lock");
 	chaos_point();
-	sched_switch(w, t, sched_next(w));
+	return sched_switch(w, t, sched_next(w));
 }
 
 #endif

@@ -440,63 +440,109 @@ draw(uint64_t ready, struct self *self)
 	return __builtin_ctzll(ready);
 }
 
-/* In a section of self, which it leaves; at most SOLO_CASES cases. */
-static always_inline int
-select_solo(struct select *s, struct self *self)
+static always_inline struct select
+select_of(struct co_case *cases, int n, struct co__room *rooms, struct task *t)
 {
-	struct case_taken taken = { 0, NULL, NULL };
-	uint64_t ready = 0;
-	int i, code;
+	return (struct select){ .cases = cases,
+	    .rooms = (struct room *)(void *)rooms, .n = n, .t = t,
+	    .otherwise = -1, .timeout = -1, .nap = 1, .until = CO_FOREVER };
+}
 
-	s->otherwise = s->timeout = -1;
+/* Opens the wait and queues all channels; leaves the section. */
+static always_inline int
+sleep_alone(struct select *s, struct self *self)
+{
+	int i;
+
+	s->ticket = wait_begin(s->t, WAIT_SELECT, s);
 	for (i = 0; i < s->n; i++) {
-		if (likely(is_chan(&s->cases[i])))
-			ready |= (uint64_t)chan_ready(&s->cases[i]) << i;
-		else if (note_kind(s, i))
-			ready |= UINT64_C(1) << i;
-	}
-	if (unlikely(s->tables)) {
-		alone_leave(self);
-		return select_any(s);
-	}
-	if (ready) {
-		i = draw(ready, self);
-		(void)case_take(&s->cases[i], &taken, true);
-		alone_leave(self);
-		code = case_finish(&s->cases[i], &taken, self);
-		return unlikely(code < 0) ? code : i;
-	}
-	if (s->otherwise < 0) {
-		s->ticket = wait_begin(s->t, WAIT_SELECT, s);
-		for (i = 0; i < s->n; i++) {
-			struct co_case *c = &s->cases[i];
+		struct co_case *c = &s->cases[i];
 
-			if (likely(is_chan(c)) && likely(c->co__obj != NULL))
-				waitq_push(chan_queue(c), case_waiter(s, i));
-		}
+		if (likely(is_chan(c)) && likely(c->co__obj != NULL))
+			waitq_push(chan_queue(c), case_waiter(s, i));
 	}
 	alone_leave(self);
-	return s->otherwise >= 0 ? s->otherwise :
-	    sleep_until_chosen(s, 0, self);
+	return sleep_until_chosen(s, 0, self);
+}
+
+/* One of those that are ready, in a section, which it leaves. */
+static always_inline int
+take_drawn(struct co_case *cases, uint64_t ready, struct self *self)
+{
+	struct case_taken taken = { 0, NULL, NULL };
+	int i = draw(ready, self), code;
+
+	(void)case_take(&cases[i], &taken, true);
+	alone_leave(self);
+	code = case_finish(&cases[i], &taken, self);
+	return unlikely(code < 0) ? code : i;
+}
+
+/* None of them, all channels, is ready.  In a section, which it leaves. */
+static noinline returns_by_jump int
+wait_alone(struct co_case *cases, int n, struct co__room *rooms,
+    struct self *self)
+{
+	struct select s = select_of(cases, n, rooms, self->current);
+
+	return sleep_alone(&s, self);
+}
+
+/* Not all of them are channels.  In a section, which it leaves. */
+static noinline int
+select_mixed(struct co_case *cases, int n, struct co__room *rooms,
+    struct self *self)
+{
+	struct select s = select_of(cases, n, rooms, self->current);
+	uint64_t ready = 0;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (is_chan(&cases[i]))
+			ready |= (uint64_t)chan_ready(&cases[i]) << i;
+		else if (note_kind(&s, i))
+			ready |= UINT64_C(1) << i;
+	}
+	if (unlikely(s.tables)) {
+		alone_leave(self);
+		return select_any(&s);
+	}
+	if (ready)
+		return take_drawn(cases, ready, self);
+	if (s.otherwise < 0)
+		return sleep_alone(&s, self);
+	alone_leave(self);
+	return s.otherwise;
+}
+
+/* Other threads are there, or the scope has ended, or there are many. */
+static noinline int
+select_beside(struct co_case *cases, int n, struct co__room *rooms)
+{
+	struct select s = select_of(cases, n, rooms, NULL);
+
+	return select_any(&s);
 }
 
 EXPORT int
 co__select(struct co_case *cases, int n, struct co__room *rooms)
 {
 	struct self *self = self_get();
-	struct select s;
+	uint64_t ready = 0;
+	int i;
 
-	s.cases = cases;
-	s.rooms = (struct room *)(void *)rooms;
-	s.n = n;
-	s.tables = s.polled = false;
-	s.nap = 1;
-	s.until = CO_FOREVER;
-	s.t = likely(self != NULL) ? self->current : NULL;
-	if (likely(s.t != NULL) && likely(!a_load_relaxed(&s.t->ended)) &&
-	    likely(n <= SOLO_CASES) && likely(alone_enter(self)))
-		return select_solo(&s, self);
-	return select_any(&s);
+	if (unlikely(!self) || unlikely(!self->current) ||
+	    unlikely(a_load_relaxed(&self->current->ended)) ||
+	    unlikely(n > SOLO_CASES) || unlikely(!alone_enter(self)))
+		return select_beside(cases, n, rooms);
+	for (i = 0; i < n; i++) {
+		if (unlikely(!is_chan(&cases[i])))
+			return select_mixed(cases, n, rooms, self);
+		ready |= (uint64_t)chan_ready(&cases[i]) << i;
+	}
+	if (ready)
+		return take_drawn(cases, ready, self);
+	return wait_alone(cases, n, rooms, self);
 }
 
 static noinline int

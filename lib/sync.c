@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 
+#include "park_here.h"
 
 void
 co__sync_queue(struct sync *s, struct task *t, struct waiter *w,
@@ -39,15 +40,17 @@ co__sync_sleep(struct sync *s, struct task *t)
 	return code;
 }
 
-int
+/* Called last, as in chan.c. */
+returns_by_jump int
 co__sync_wait(struct sync *s, struct task *t, const struct sync_wait *how)
 {
 	struct waiter w;
 	int code;
 
 	co__sync_queue(s, t, &w, how);
-	code = co__sync_sleep(s, t);
+	code = wait_park_here(t);
 	if (unlikely(code < 0)) {
+		sync_take(s);
 		waitq_remove(&s->q, &w);
 		sync_drop(s);
 	}

@@ -200,7 +200,8 @@ void sched_ready(struct task *t);
 void sched_ready_late(struct task *t);
 /* The caller's task leaves its worker until somebody readies it. */
 void sched_park(struct task *t);
-void sched_yield_now(void);
+/* w's current task runs behind the others, if there are any. */
+void sched_yield_now(struct worker *w);
 /* Spawned: queues t as the newest of this worker. */
 void sched_start(struct worker *w, struct task *t);
 

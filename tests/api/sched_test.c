@@ -461,20 +461,21 @@ queue_and_compute(void *arg)
 	return 0;
 }
 
+/* Of five: whom the machine holds up is late once or twice, not each time. */
 static int64_t
 median_delay(int workers, struct stuck *p)
 {
-	int64_t d[3], x;
+	int64_t d[5], x;
 	int i, j;
 
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 5; i++) {
 		test_result(test_run(workers, queue_and_compute, p), 0);
 		x = last_begun - queued_at;
 		for (j = i; j > 0 && d[j - 1] > x; j--)
 			d[j] = d[j - 1];
 		d[j] = x;
 	}
-	return d[1];
+	return d[2];
 }
 
 /* One, a few, or many wait behind a long computation; the others slept. */
@@ -1201,7 +1202,7 @@ ask_pinned(void *arg)
 	}
 	set(1);
 	/* Those that the machine held up. */
-	ck_assert_int_le(late, n / 8);
+	ck_assert_int_le(late, n / 4);
 	return 0;
 }
 

@@ -100,7 +100,7 @@ static const struct explore_bug bugs[] = {
 	BUG_AT("BUG_LIGHT_CANCEL", "nobody can go on", LEFT_OUT, OP_HEAVY,
 	    "end_tree", NULL),
 	BUG_AT("BUG_NO_LOOK", "nobody can go on", FORGED, OP_LOAD,
-	    "wait_park", "&t->ended"),
+	    "wait_is_refused", "&t->ended"),
 	BUG_AT("BUG_NOT_TOLD", "", LEFT_OUT, OP_STORE,
 	    "end_task", "&t->ended"),
 	BUG_AT("BUG_NOT_SEEN", "nobody can go on", FORGED, OP_LOAD,
@@ -112,7 +112,7 @@ static const struct explore_bug bugs[] = {
 
 static const struct explore_bug bugs_without[] = {
 	BUG_AT("BUG_NO_FENCE", "nobody can go on", LEFT_OUT, OP_LIGHT,
-	    "wait_park", NULL),
+	    "wait_is_refused", NULL),
 	BUG_AT("BUG_NO_FENCE_OF_CANCEL", "nobody can go on", LEFT_OUT,
 	    OP_HEAVY, "end_tree", NULL),
 	BUG_LAST

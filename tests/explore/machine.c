@@ -280,7 +280,8 @@ co__bug(const char *what, const char *file, int line)
 
 /* What the switch of this build is made of. */
 #if defined WEFT_ASAN || defined WEFT_TSAN
-NEVER(void context_switch(struct context *from, struct context *to), )
+NEVER(struct context *context_switch(struct context *from, struct context *to),
+    from)
 NEVER(void context_leave(struct context *from, struct context *to), )
 NEVER(void context_landed(void), )
 #endif
@@ -294,7 +295,9 @@ __attribute__((used)) uint8_t co__context_reload;	/* by asm statements */
 #endif
 
 NEVER(void co__sched_bury(struct worker *w), )
-NEVER(void sched_yield_now(void), )
+NEVER(struct task *co__sched_go_native(struct worker *w, struct task *t,
+    struct task *to), NULL)
+NEVER(void sched_yield_now(struct worker *w), )
 NEVER(void task_bind(struct worker *w, struct task *t), )
 NEVER(struct task *co__stand_in(void), NULL)
 NEVER(int scope_arm_slow(struct co_scope *s, struct worker *w), 0)

@@ -94,6 +94,23 @@ def refusals(program, *start):
     return wrong
 
 
+# Before and after it has taken the return address off the stack.
+RETURN = [r"^Breakpoint \d+, .*__x86_return_thunk", r"^#0 .*__x86_return_thunk",
+          r"^#1 .* below \(.*depth=0", r"^#5 .* receiver \(",
+          r"^#0 .*__x86_return_thunk", r"^#1 .* below \(.*depth=0",
+          r"^#5 .* receiver \(", r"^#0 .* below \(.*depth=0"]
+
+
+def returns(program):
+    """A wait that returns by a jump is unwound at each of its steps."""
+    out = gdb([program], "break reached", "run", "delete",
+              "break __x86_return_thunk", "continue", "bt", "stepi", "bt",
+              "stepi", "bt 1")
+    if "Function \"__x86_return_thunk\" not defined" in out:
+        return None
+    return lacks(out, RETURN)
+
+
 def tests(kind, program, core):
     begin = ["source " + SCRIPT, "break reached", "run"]
     out = gdb([program], *begin, "weft coroutines", "weft bt all", *switch,
@@ -109,6 +126,11 @@ def tests(kind, program, core):
           lacks(out, SWITCH + FRAMES + [
               r"^#0 .*reached \(stage=2", r"^#1 .*first \(",
               r"^coroutine 1: ", r"exited normally"]))
+    wrong = returns(program)
+    if wrong is None:
+        skip(kind + ": a return by a jump", "this compiler makes none")
+    else:
+        check(kind + ": a return by a jump is unwound at each step", wrong)
     if sanitized:
         skip(kind + ": a core", "with a sanitizer's memory it is too large")
         return

@@ -2,7 +2,7 @@
 /*
  * cancel_park.pml - a cancellation and a park cross; neither misses the other.
  *
- * Of: park.c (wait_park_raw: P1, P2, P3), park_inline.h (wait_begin,
+ * Of: park.c and park_here.h (P1, P2, P3), park_inline.h (wait_begin,
  * wait_check), scope_end.c (end_tree, wake_ended: C1, C2, C3), atomic.h.
  *
  * The task's stores stay in a buffer, of which nobody else sees anything, until

@@ -3,7 +3,7 @@
  * park_wake.pml - leaving a stack while others may wake its task already.
  *
  * Of: task.h (TICKETS, ON_CPU), park_inline.h (wait_begin, wait_claim), sched.h
- * (sched_switch, sched_claim_cpu, sched_landed), worker.c (next_task,
+ * (sched_switch_to, sched_claim_cpu, sched_landed), worker.c (next_task,
  * wait_off_cpu).
  *
  * Two tasks wait twice each, on two workers.  Each wait has a waker; the first

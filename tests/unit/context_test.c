@@ -616,6 +616,82 @@ both_entry(void)
 	}
 }
 
+/* --- what the switch gives back -------------------------------------------- */
+
+/* Both forms; the one below is inlined in who calls it. */
+static always_inline bool
+goes(struct co *to)
+{
+	struct co *from = here;
+
+	bool same;
+
+	here = to;
+	baton();
+	same = context_switch(&from->ctx, &to->ctx) == &from->ctx;
+	baton();
+	return same;
+}
+
+/* Each of several registers that its callers rely on must come back. */
+static noinline returns_by_jump uint64_t
+by_jump(uint64_t a, uint64_t b)
+{
+	uint64_t volatile c = a * b;
+
+	if (!goes(a & 1 ? &home : &other))
+		return 0;
+	return c + a;
+}
+
+static noinline uint64_t
+sum_by_jump(uint64_t a, uint64_t b)
+{
+	uint64_t sum = by_jump(a, b), more = a ^ b;
+
+	return sum + more * by_jump(a, b + 1) + a;
+}
+
+static noinline uint64_t
+sum_of_them(uint64_t a, uint64_t b)
+{
+	return 2 * a + a * b + (a ^ b) * (a * b + 2 * a);
+}
+
+static int
+returning_main(struct co *me)
+{
+	uint64_t i;
+
+	for (i = 1; ; i += 2) {
+		if (sum_by_jump(i, i >> 1) != sum_of_them(i, i >> 1))
+			return -1;
+		me->turns++;
+	}
+}
+
+static void
+returning_entry(void)
+{
+	landed();
+	other.turns = returning_main(&other);
+	for (;;)
+		go(&home);
+}
+
+/* Two that wait in different places, each behind a frame of its own. */
+TEST(who_returns_by_a_jump_comes_back_to_his_caller)
+{
+	uint64_t i;
+
+	begin();
+	co_start(&other, returning_entry, STACK);
+	for (i = 0; i < 20000; i += 2)
+		ck_assert_uint_eq(sum_by_jump(i, 3), sum_of_them(i, 3));
+	ck_assert_int_eq(other.turns, 9999);
+	co_end(&other, STACK);
+}
+
 /* Saved by one form and resumed by the other, in all four combinations. */
 TEST(the_inline_form_and_the_call_have_the_same_frame)
 {
