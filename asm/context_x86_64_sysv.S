@@ -101,8 +101,8 @@ co__context_jump:
 	.size	co__context_jump, .-co__context_jump
 
 /*
- * Where a function that `returns_by_jump` (lib/context_asm.h) goes in place of a
- * ret; the name is the compiler's.  rcx carries nothing back to a caller.
+ * Where a function that `returns_by_jump` (lib/context_asm.h) goes in place of
+ * a ret; the name is the compiler's.  rcx carries nothing back to a caller.
  */
 	.globl	__x86_return_thunk
 	.hidden	__x86_return_thunk

@@ -69,7 +69,7 @@ void co__sync_queue(struct sync *s, struct task *t, struct waiter *w,
  */
 int co__sync_sleep(struct sync *s, struct task *t);
 
-/* Both, for who has nothing to add, and calls it last.  s->lock held; dropped. */
+/* Both, for who has nothing to add.  Called last; s->lock held; dropped. */
 int co__sync_wait(struct sync *s, struct task *t, const struct sync_wait *how);
 
 /*
