@@ -114,7 +114,7 @@ co__gen_next:
 	movq	TASK_SCOPE(%rax), %rcx
 	movq	GEN_STACK(%rdi), %rdx
 	movq	%rcx, GEN_SCOPE(%rdi)	/* I2 looks at it */
-	movq	%rax, STACK_OWNER(%rdx)	/* for the overflow report */
+	movq	%rax, STACK_OWNER(%rdx)	/* for yield, and the overflow report */
 	movq	%rsi, GEN_OUT(%rdi)
 	movb	$RUNNING, GEN_STATE(%rdi)
 	hop	GEN_CALLER, GEN_CTX
@@ -141,7 +141,7 @@ co__gen_yield:
 	subq	STACK_LO(%rdx), %rcx
 	cmpq	STACK_SIZE(%rdx), %rcx
 	jae	co__gen_leave
-	current	%rax, co__gen_leave
+	movq	STACK_OWNER(%rdx), %rax	/* who is on it */
 	movq	TASK_SCOPE(%rax), %rcx	/* I2: in the caller's scope? */
 	cmpq	%rcx, GEN_SCOPE(%rdi)
 	jne	co__gen_leave

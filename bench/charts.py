@@ -11,7 +11,8 @@ import report
 
 # A colour for each peer, the same in all charts.
 COLOURS = {
-    "weft": "#c0392b", "weft_context": "#c0392b", "libdill": "#2e86c1",
+    "weft": "#c0392b", "weft_context": "#c0392b", "weft_shared": "#e6b0aa",
+    "libdill": "#2e86c1",
     "libmill": "#85c1e9", "boost_context": "#1e8449", "boost_fiber": "#58d68d",
     "cxx20": "#808b96", "machine": "#bdc3c7", "go": "#5dade2",
     "tokio": "#ca6f1e", "pthread": "#7d3c98", "epoll": "#99a3a4",

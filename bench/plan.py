@@ -155,10 +155,12 @@ GOALS = {
 # Not libraries to write programs with, but what the machine or the language
 # allows; they are in the tables and never "the best peer".
 FLOORS = {"cxx20", "machine", "epoll", "libev"}
+OURS = {"weft", "weft_context", "weft_shared"}
 
 # name: (what it is, how it is built, the workers it can have)
 PEERS = {
     "weft_context": ("weft's switch, lib/context.h", "inside", (1,)),
+    "weft_shared": ("weft as a shared library", "shared", BOTH),
     "libdill": ("libdill", "c", (1,)),
     "libmill": ("libmill", "c", (1,)),
     "boost_context": ("Boost.Context", "c++", (1,)),
@@ -172,9 +174,15 @@ PEERS = {
     "libev": ("callbacks on libev", "c", (1,)),
     "redis": ("Redis", "tool", (1,)),
 }
+# Each way of building that makes no program of a peer's.
+NO_PROGRAM = {"inside", "shared", "tool"}
+# What a call through a shared library is seen in.
+SHARED = {"yield", "spawn", "pingpong", "buffered", "select", "mutex",
+          "generator"}
 LINK = {
-    "boost_context": ["-lboost_context"],
-    "boost_fiber": ["-lboost_fiber", "-lboost_context", "-lpthread"],
+    "boost_context": ["-Wl,-Bstatic", "-lboost_context", "-Wl,-Bdynamic"],
+    "boost_fiber": ["-Wl,-Bstatic", "-lboost_fiber", "-lboost_context",
+                    "-Wl,-Bdynamic", "-lpthread"],
     "pthread": ["-lpthread"],
     "libev": ["-lev"],
 }

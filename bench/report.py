@@ -83,7 +83,7 @@ def name(peer):
 def best_of(metric, those):
     """The best peer's row: no floor, and for the switch whoever has one."""
     those = [r for r in those if r["values"] and
-             r["peer"] not in plan.FLOORS | {"weft", "weft_context"} and
+             r["peer"] not in plan.FLOORS | plan.OURS and
              (metric == "switch" or r["peer"] != "boost_context")]
     choose = max if metric in plan.MORE_IS_BETTER else min
     return choose(those, key=median) if those else None

@@ -197,7 +197,7 @@ resume(struct gen *g, struct task *t)
 {
 	g->state = RUNNING;
 	g->scope = t->scope;
-	g->stack->owner = t;	/* for the overflow report */
+	g->stack->owner = t;	/* for yield, and the overflow report */
 	stack_enter(g, t);
 	context_hop(&g->caller, &g->ctx);
 	stack_leave(g, t);
@@ -250,7 +250,7 @@ co__gen_ended(struct gen *g)
 }
 #endif
 
-/* On its stack, that is in fn: then it is running, and somebody runs it. */
+/* On its stack, that is in fn: then it is running, and who runs it owns it. */
 static always_inline bool
 is_inside(const struct gen *g)
 {
@@ -258,13 +258,20 @@ is_inside(const struct gen *g)
 	    g->stack->lo) < g->stack->size;
 }
 
+static always_inline bool
+in_callers_scope(const struct gen *g)
+{
+	const struct task *t = g->stack->owner;
+
+	return t->scope == g->scope;
+}
+
 GEN_API int
 co__gen_yield(void *gen, const void *value)
 {
 	struct gen *g = gen;
 
-	if (unlikely(!g || !is_inside(g) ||
-	    self_get()->current->scope != g->scope))
+	if (unlikely(!g || !is_inside(g) || !in_callers_scope(g)))
 		return -EINVAL;			/* I2, I3 */
 	if (unlikely(g->freeing))
 		return -ECANCELED;
