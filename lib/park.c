@@ -83,7 +83,7 @@ arm(struct task *t, uint64_t ticket, co_time until, uint32_t *ret_id)
 	return code < 0 ? code : 1;
 }
 
-static int
+static always_inline int
 coro_sleep(struct task *t, uint64_t ticket, co_time until)
 {
 	struct timers *h = &t->worker->timers;
@@ -99,7 +99,7 @@ coro_sleep(struct task *t, uint64_t ticket, co_time until)
 			armed = 0;
 		}
 	}
-	sched_park(t);
+	t = sched_park_here(t);
 	if (armed && t->wake != WAIT_UNTIL)
 		timer_del(h, id, t, ticket);
 	return t->wake;
@@ -115,11 +115,14 @@ co__wait_refused(struct task *t)
 	return co__wait_noted(t, code);
 }
 
-static noinline int
-sleep_slowly(struct task *t, uint64_t ticket, co_time until)
+static always_inline int
+park_raw(struct task *t, co_time until)
 {
+	uint64_t ticket = a_load_relaxed(&t->park) | PARK_WAITING;
 	int code;
 
+	if (wait_is_refused(t, ticket))
+		return co__wait_refused(t);
 	if (likely(t->kind == TASK_CORO))
 		code = coro_sleep(t, ticket, until);
 	else
@@ -132,11 +135,7 @@ sleep_slowly(struct task *t, uint64_t ticket, co_time until)
 int
 wait_park_raw(struct task *t, co_time until)
 {
-	uint64_t ticket = a_load_relaxed(&t->park) | PARK_WAITING;
-
-	if (wait_is_refused(t, ticket))
-		return co__wait_refused(t);
-	return sleep_slowly(t, ticket, until);
+	return park_raw(t, until);
 }
 
 int
@@ -183,6 +182,30 @@ task_wake_late(struct task *t, int code)
 		sched_ready_late(t);
 }
 
+/* One frame, as each is some lines of a stack that is in no cache any more. */
+static noinline returns_by_jump int
+sleep_here(struct task *t, co_time when)
+{
+	int code;
+
+	wait_begin(t, WAIT_SLEEP, (void *)(intptr_t)when);
+	code = park_raw(t, when);
+	return likely(code == WAIT_UNTIL) ? 0 : code;
+}
+
+/* It has passed already. */
+static noinline int
+sleep_not(struct task *t, co_time now)
+{
+	int code;
+
+	scope_look(t, now);
+	code = wait_check(t);
+	if (!code)
+		co_yield_now();
+	return code;
+}
+
 EXPORT int
 co_sleep_until(co_time when)
 {
@@ -191,37 +214,42 @@ co_sleep_until(co_time when)
 	int code;
 
 	code = wait_enter(&t);
-	if (code)
+	if (unlikely(code))
 		return code;
 	now = os_now();
-	if (when <= now) {
-		scope_look(t, now);
-		code = wait_check(t);
-		if (!code)
-			co_yield_now();
-		return code;
-	}
-	wait_begin(t, WAIT_SLEEP, (void *)(intptr_t)when);
-	code = wait_park_raw(t, when);
-	return code == WAIT_UNTIL ? 0 : code;
+	return when > now ? sleep_here(t, when) : sleep_not(t, now);
 }
 
 /* now + d, without wrapping. */
-co_time
-co__time_after(co_time d)
+static co_time
+later(co_time now, co_time d)
 {
-	co_time now = os_now(), sum;
+	co_time sum;
 
 	if (__builtin_add_overflow(now, d, &sum))
 		return d < 0 ? INT64_MIN : CO_FOREVER;
 	return sum;
 }
 
+co_time
+co__time_after(co_time d)
+{
+	return later(os_now(), d);
+}
+
 EXPORT int
 co_sleep(co_time duration)
 {
-	return co_sleep_until(duration <= 0 ? INT64_MIN :
-	    co__time_after(duration));
+	struct task *t;
+	co_time now;
+	int code;
+
+	code = wait_enter(&t);
+	if (unlikely(code))
+		return code;
+	now = os_now();
+	return duration > 0 ? sleep_here(t, later(now, duration)) :
+	    sleep_not(t, now);
 }
 
 EXPORT co_time

@@ -210,12 +210,6 @@ co__sched_go_native(struct worker *w, struct task *t, struct task *to)
 	return sched_jump(t, &w->ctx);
 }
 
-void
-sched_park(struct task *t)
-{
-	(void)sched_park_here(t);
-}
-
 /* The turn is over. */
 static noinline returns_by_jump void
 yield_turn(struct worker *w, struct task *t)

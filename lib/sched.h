@@ -2,7 +2,7 @@
 /*
  * sched.h - the inline half of the scheduler: pick and switch.
  *
- * Layer 4.  Used by sched.c, worker.c, park.c and life.c only.
+ * Layer 4.  Used by sched.c, worker.c, life.c, and by alone.h and park_here.h.
  */
 #ifndef WEFT_SCHED_H
 #define WEFT_SCHED_H

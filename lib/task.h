@@ -68,21 +68,22 @@ enum { TASK_NAME = 32, TASK_VALUE = 64 };
 
 /*
  * What only a task that has a stack needs: at the top of that stack.  For a
- * stand-in it is allocated beside it.
+ * stand-in it is allocated beside it.  What each wait writes is first: there it
+ * shares a line with the first frames.
  */
 struct task_ext {
+	const void *wait_obj;	/* [task] what it waits for, or last did; of a
+				   signal the number, of a sleep its end, of a
+				   select the struct select */
+	co_time wait_since;	/* [task] worker->now of then: coarse */
+	uint32_t wait_reason;	/* [task] enum wait_reason */
 	struct stack *stack;	/* [const] NULL for a stand-in */
 	co_fn *fn;		/* [const] */
 	void *arg;		/* [const] */
 	void *site;		/* [const] return address of the spawn */
 	uint64_t parent;	/* [const] id of the spawner */
-	const void *wait_obj;	/* [task] what it waits for, or last did; of a
-				   signal the number, of a sleep its end, of a
-				   select the struct select */
-	co_time wait_since;	/* [task] worker->now of then: coarse */
 	struct locals *locals;	/* [task] counted; NULL: none */
 	uint64_t trimmed;	/* [trim.c] the wait it was trimmed in */
-	uint32_t wait_reason;	/* [task] enum wait_reason */
 	char name[TASK_NAME];	/* [task] "" when none */
 	_Alignas(16) char value[TASK_VALUE];	/* [task] what co_go copied */
 };

@@ -198,8 +198,6 @@ runtime_let_in(struct runtime *rt, uint32_t *let_in)
 void sched_ready(struct task *t);
 /* The same, behind the others: what slept, or waited for a descriptor. */
 void sched_ready_late(struct task *t);
-/* The caller's task leaves its worker until somebody readies it. */
-void sched_park(struct task *t);
 /* w's current task runs behind the others, if there are any. */
 void sched_yield_now(struct worker *w);
 /* Spawned: queues t as the newest of this worker. */

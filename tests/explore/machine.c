@@ -171,12 +171,6 @@ sched_ready_late(struct task *t)
 	sched_ready(t);
 }
 
-void
-sched_park(struct task *t)
-{
-	co__sched_turn(t->worker);
-}
-
 /* --- task.c --------------------------------------------------------------- */
 
 void

@@ -97,7 +97,7 @@ active proctype task()
 			fi
 		:: else
 		fi;
-		wakes == 1;		/* sched_park */
+		wakes == 1;		/* sched_park_here */
 		i++
 	:: else ->
 		break
