@@ -102,19 +102,19 @@ co__context_jump:
 
 /*
  * Where a function that `returns_by_jump` (lib/context_asm.h) goes in place of
- * a ret; the name is the compiler's.  rcx carries nothing back to a caller.
+ * a ret.  The name is the compiler's, which takes it to be a ret: no register
+ * may change.  Weak, as gcc makes its own one for who asks for thunks himself.
  */
-	.globl	__x86_return_thunk
+	.weak	__x86_return_thunk
 	.hidden	__x86_return_thunk
 	.type	__x86_return_thunk, @function
 	.p2align 4
 __x86_return_thunk:
 	.cfi_startproc
-	popq	%rcx
-	.cfi_adjust_cfa_offset -8
-	.cfi_register %rip, %rcx
-	notrack	jmpq	*%rcx		/* no endbr64 where a ret would go */
-	.cfi_endproc
+	leaq	8(%rsp), %rsp		/* the return address stays where it */
+	.cfi_adjust_cfa_offset -8	/* is: nobody writes below there, not */
+	notrack	jmpq *-8(%rsp)		/* even a signal: the red zone */
+	.cfi_endproc			/* no endbr64 where a ret would go */
 	.size	__x86_return_thunk, .-__x86_return_thunk
 
 /*

@@ -179,12 +179,12 @@ NO_PROGRAM = {"inside", "shared", "tool"}
 # What a call through a shared library is seen in.
 SHARED = {"yield", "spawn", "pingpong", "buffered", "select", "mutex",
           "generator"}
+# (linked statically where that can be, and what is the system's)
 LINK = {
-    "boost_context": ["-Wl,-Bstatic", "-lboost_context", "-Wl,-Bdynamic"],
-    "boost_fiber": ["-Wl,-Bstatic", "-lboost_fiber", "-lboost_context",
-                    "-Wl,-Bdynamic", "-lpthread"],
-    "pthread": ["-lpthread"],
-    "libev": ["-lev"],
+    "boost_context": (["-lboost_context"], []),
+    "boost_fiber": (["-lboost_fiber", "-lboost_context"], ["-lpthread"]),
+    "pthread": ([], ["-lpthread"]),
+    "libev": ([], ["-lev"]),
 }
 # Programs that others install, and the question that they answer.
 TOOLS = {

@@ -138,7 +138,8 @@ context_off(struct context *to)
  *
  * The compiler jumps to __x86_return_thunk (asm/) where it would return.
  */
-#if defined __has_attribute && !defined WEFT_EXPLORE
+#if defined __has_attribute && !defined WEFT_EXPLORE && \
+    !defined __code_model_large__
 #if __has_attribute(function_return)
 #define returns_by_jump	__attribute__((function_return("thunk-extern")))
 #endif

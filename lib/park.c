@@ -193,19 +193,6 @@ sleep_here(struct task *t, co_time when)
 	return likely(code == WAIT_UNTIL) ? 0 : code;
 }
 
-/* It has passed already. */
-static noinline int
-sleep_not(struct task *t, co_time now)
-{
-	int code;
-
-	scope_look(t, now);
-	code = wait_check(t);
-	if (!code)
-		co_yield_now();
-	return code;
-}
-
 EXPORT int
 co_sleep_until(co_time when)
 {
@@ -217,39 +204,40 @@ co_sleep_until(co_time when)
 	if (unlikely(code))
 		return code;
 	now = os_now();
-	return when > now ? sleep_here(t, when) : sleep_not(t, now);
+	if (likely(when > now))
+		return sleep_here(t, when);
+	scope_look(t, now);
+	code = wait_check(t);
+	if (!code)
+		co_yield_now();
+	return code;
 }
 
 /* now + d, without wrapping. */
-static co_time
-later(co_time now, co_time d)
+co_time
+co__time_after(co_time d)
 {
-	co_time sum;
+	co_time now = os_now(), sum;
 
 	if (__builtin_add_overflow(now, d, &sum))
 		return d < 0 ? INT64_MIN : CO_FOREVER;
 	return sum;
 }
 
-co_time
-co__time_after(co_time d)
-{
-	return later(os_now(), d);
-}
-
+/* Of a very short one a second look at the clock says that it has passed. */
 EXPORT int
 co_sleep(co_time duration)
 {
 	struct task *t;
-	co_time now;
 	int code;
 
+	if (unlikely(duration < CO_US(1)))
+		return co_sleep_until(duration <= 0 ? INT64_MIN :
+		    co__time_after(duration));
 	code = wait_enter(&t);
 	if (unlikely(code))
 		return code;
-	now = os_now();
-	return duration > 0 ? sleep_here(t, later(now, duration)) :
-	    sleep_not(t, now);
+	return sleep_here(t, co__time_after(duration));
 }
 
 EXPORT co_time

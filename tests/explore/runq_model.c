@@ -68,6 +68,19 @@ owner_of_more(void)
 	took(runq_take_oldest(&s.own, 0));
 }
 
+/* The third task is the one that runs, and yields. */
+static void
+owner_who_yields(void)
+{
+	struct task *to;
+
+	runq_push_new(&s.own, &s.task[0]);
+	runq_push_old(&s.own, &s.task[1]);
+	to = runq_exchange(&s.own, &s.task[2]);
+	took(to ? to : &s.task[2]);
+	took(runq_take(&s.own));
+}
+
 static void
 robber(void)
 {
@@ -151,6 +164,18 @@ static const struct explore_bug bugs_of_thieves[] = {
 	BUG_LAST
 };
 
+static const struct explore_bug bugs_of_yields[] = {
+	BUG_AT("BUG_LIGHT_THIEF", "", LEFT_OUT, OP_HEAVY, "thief_enter", NULL),
+	BUG_AT("BUG_NO_CRIT", "", LEFT_OUT, OP_STORE, "runq_enter",
+	    "&q->crit"),
+	BUG_AT("BUG_NO_STOP", "", LEFT_OUT, OP_STORE, "thief_enter",
+	    "&v->stop"),
+	BUG_AT("BUG_NO_WAIT", "", FORGED, OP_LOAD, "thief_enter", "&v->crit"),
+	BUG_AT("BUG_LEAVE_EARLY", "", EARLIER, OP_STORE, "runq_leave",
+	    "&q->crit"),
+	BUG_LAST
+};
+
 static const struct explore_bug bugs_of_fences[] = {
 	BUG_AT("BUG_NO_FENCE", "", LEFT_OUT, OP_LIGHT, "runq_enter", NULL),
 	BUG_AT("BUG_NO_FENCE_OF_THIEF", "", LEFT_OUT, OP_HEAVY, "thief_enter",
@@ -174,6 +199,16 @@ TEST(two_thieves_and_an_owner)
 		.setup = setup, .thread = { owner, robber, robber },
 		.end = end, .enter = machine_enter,
 		.bugs = bugs_of_thieves };
+
+	explore(&m);
+}
+
+TEST(a_thief_and_an_owner_who_yields)
+{
+	static const struct explore_model m = { .name = "runq_yields",
+		.setup = setup, .thread = { owner_who_yields, robber_again },
+		.end = end_of_more, .enter = machine_enter,
+		.bugs = bugs_of_yields };
 
 	explore(&m);
 }

@@ -88,6 +88,40 @@ TEST(the_same_task_may_come_again)
 	}
 }
 
+/* Of those that run in turn, who yields comes after all the others. */
+TEST(who_is_exchanged_comes_behind_the_others)
+{
+	fresh();
+	ck_assert_ptr_null(runq_exchange(&q, &tasks[0]));
+	ck_assert_str_eq(drain(&q), "");
+	runq_push_old(&q, &tasks[1]);
+	ck_assert_ptr_eq(runq_exchange(&q, &tasks[0]), &tasks[1]);
+	ck_assert_ptr_eq(runq_exchange(&q, &tasks[1]), &tasks[0]);
+	runq_push_new(&q, &tasks[2]);	/* the newest goes first */
+	ck_assert_ptr_eq(runq_exchange(&q, &tasks[0]), &tasks[2]);
+	ck_assert_uint_eq(q.waiting, 2);
+	ck_assert_uint_eq(q.ticks, 6);
+	ck_assert_str_eq(drain(&q), "ba");
+}
+
+TEST(who_is_exchanged_keeps_his_band)
+{
+	fresh();
+	tasks[0].band = BAND_LOW;
+	ck_assert_ptr_null(runq_exchange(&q, &tasks[0]));
+	ck_assert_str_eq(drain(&q), "");
+	push(1, BAND_HIGH);
+	push(2, BANDS);
+	ck_assert_ptr_eq(runq_exchange(&q, &tasks[0]), &tasks[1]);
+	ck_assert_ptr_eq(runq_exchange(&q, &tasks[1]), &tasks[2]);
+	tasks[3].band = BAND_PINNED;
+	ck_assert_ptr_eq(runq_exchange(&q, &tasks[3]), &tasks[1]);
+	ck_assert_uint_eq(q.waiting, 1);	/* a pinned one is not counted */
+	ck_assert_ptr_eq(runq_exchange(&q, &tasks[2]), &tasks[3]);
+	ck_assert_uint_eq(q.waiting, 2);
+	ck_assert_str_eq(drain(&q), "ca");
+}
+
 TEST(high_comes_before_and_low_behind_the_others)
 {
 	fresh();
@@ -262,7 +296,7 @@ TEST(random_operations_agree_with_a_plain_list)
 	for (id = 0; id < N; id++)
 		unused.id[unused.n++] = id;
 	for (i = 0; i < n; i++) {
-		switch (test_below(&random, 4)) {
+		switch (test_below(&random, 5)) {
 		case 0:
 			if (unused.n == 0)
 				break;
@@ -284,6 +318,18 @@ TEST(random_operations_agree_with_a_plain_list)
 			ck_assert_int_eq(t ? (int)t->id : -1, id);
 			if (t)
 				unused.id[unused.n++] = id;
+			break;
+		case 3:
+			if (unused.n == 0)
+				break;
+			t = runq_exchange(&q, &tasks[unused.id[0]]);
+			id = deque.n ? model_take(&deque, deque.n - 1) :
+			    fifo.n ? model_take(&fifo, 0) : -1;
+			ck_assert_int_eq(t ? (int)t->id : -1, id);
+			if (!t)
+				break;
+			fifo.id[fifo.n++] = model_take(&unused, 0);
+			unused.id[unused.n++] = id;
 			break;
 		default:
 			t = runq_take_oldest(&q, 0);
