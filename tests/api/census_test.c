@@ -96,6 +96,18 @@ find_line(const char *text, int ended, int wait, long *ret_most,
 	regfree(&re);
 }
 
+/* Who ended last is counted a moment later, by the worker that he was on. */
+static bool
+all_counted(const char *text)
+{
+	char flat_ones[32], deep_ones[32];
+
+	snprintf(flat_ones, sizeof flat_ones, ": %d ended, 0 wait", FLAT);
+	snprintf(deep_ones, sizeof deep_ones, ": %d ended, 0 wait", DEEP);
+	return strstr(text, flat_ones) && strstr(text, deep_ones) &&
+	    strstr(text, ": 0 ended, 3 wait");
+}
+
 static int
 census_main(void *arg)
 {
@@ -119,7 +131,7 @@ census_main(void *arg)
 		do {
 			co_sleep(CO_MS(1));
 			text = report(&n);
-			if (strstr(text, ": 0 ended, 3 wait"))
+			if (all_counted(text))
 				break;
 			free(text);
 		} while (true);

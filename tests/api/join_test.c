@@ -479,9 +479,9 @@ with_family(void *arg)
 	struct co_task child;
 	int code = 0, shielded = 0;
 
-	(void)arg;
 	co_scope(s) {
 		code = co_fork(&child, report_cancel, NULL);
+		co_event_set(arg);
 		if (code == 0)
 			code = co_join(&child);
 		co_shield()
@@ -497,10 +497,12 @@ with_family(void *arg)
 static int
 cancel_family(void *arg)
 {
+	struct co_event forked = CO_EVENT_INIT;
 	struct co_task t;
 
 	(void)arg;
-	test_result(co_fork(&t, with_family, NULL), 0);
+	test_result(co_fork(&t, with_family, &forked), 0);
+	test_result(co_event_wait(&forked), 0);
 	test_result(co_sleep(CO_MS(1)), 0);
 	co_task_cancel(&t);
 	test_result(co_join(&t), 50);
