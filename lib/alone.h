@@ -30,8 +30,7 @@
 #ifndef WEFT_ALONE_H
 #define WEFT_ALONE_H
 
-#include "park.h"
-#include "sched.h"
+#include "park_here.h"
 
 static always_inline bool
 alone_enter(struct self *self)
@@ -77,16 +76,10 @@ alone_wake(struct self *self, struct task *t, int code)
 }
 
 static always_inline int
-alone_park(struct self *self, struct task *t)
+alone_park(struct task *t)
 {
-	struct worker *w = self->worker;
-
-	if (unlikely(t->scope && t->scope->co__armer))
-		return wait_park_raw(t, CO_FOREVER);
-	co__locks_none_held("a coroutine parks while it holds a lock");
-	chaos_point();
-	t = sched_switch(w, t, sched_next(w));
-	return likely(t->wake >= 0) ? t->wake : co__wait_noted(t, t->wake);
+	return unlikely(t->scope && t->scope->co__armer) ?
+	    wait_park_raw(t, CO_FOREVER) : park_here(t);
 }
 
 #endif

@@ -27,6 +27,14 @@ wait_is_refused(struct task *t, uint64_t ticket)
 
 int co__wait_refused(struct task *t);
 
+/* Parks t, whose wait is open; what the wait gives. */
+static always_inline int
+park_here(struct task *t)
+{
+	t = sched_park_here(t);
+	return likely(t->wake >= 0) ? t->wake : co__wait_noted(t, t->wake);
+}
+
 /* wait_park(t, CO_FOREVER) */
 static always_inline int
 wait_park_here(struct task *t)
@@ -38,8 +46,7 @@ wait_park_here(struct task *t)
 		return wait_park_raw(t, CO_FOREVER);
 	if (wait_is_refused(t, ticket))
 		return co__wait_refused(t);
-	t = sched_park_here(t);
-	return likely(t->wake >= 0) ? t->wake : co__wait_noted(t, t->wake);
+	return park_here(t);
 }
 
 #endif

@@ -202,8 +202,6 @@ co__sched_turn(struct worker *w)
 noinline struct task *
 co__sched_go_native(struct worker *w, struct task *t, struct task *to)
 {
-	if (!to)
-		trace_switch(t, to);
 	w->prev = t;
 	w->pending = to;
 	w->self.current = NULL;

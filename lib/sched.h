@@ -117,8 +117,10 @@ sched_switch_to(struct worker *w, struct task *t, struct task *to)
 static always_inline struct task *
 sched_switch(struct worker *w, struct task *t, struct task *to)
 {
-	if (unlikely(!to))
+	if (unlikely(!to)) {
+		trace_switch(t, NULL);
 		return co__sched_go_native(w, t, NULL);
+	}
 	return unlikely(to == t) ? t : sched_switch_to(w, t, to);
 }
 

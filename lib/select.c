@@ -23,7 +23,7 @@
  *
  * ALONE.  In the section of a lone worker (lock.h, SOLO) nothing changes but
  * by itself, and no lock is taken.  Where all cases are channels and timeouts
- * it sees which of them are ready, and draws one: select_solo.
+ * it sees which of them are ready, and draws one: co__select.
  *
  * Locks: select_lock.c.
  *
@@ -230,7 +230,7 @@ sleep_until_chosen(struct select *s, int code, struct self *alone)
 	if (unlikely(s->polled) && s->t->kind == TASK_FOREIGN)
 		until = next_look(s);
 	code = alone && likely(until == CO_FOREVER) ?
-	    alone_park(alone, s->t) : wait_park_raw(s->t, until);
+	    alone_park(s->t) : wait_park_raw(s->t, until);
 	dequeue_all(s, code);
 	if (likely(code >= 0)) {
 		s->again = s->rooms[code].w.status == WAIT_AGAIN;

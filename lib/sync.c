@@ -30,14 +30,20 @@ co__sync_queue(struct sync *s, struct task *t, struct waiter *w,
 	sync_drop(s);
 }
 
-int
-co__sync_sleep(struct sync *s, struct task *t)
+static always_inline int
+sleep_inline(struct sync *s, struct task *t)
 {
-	int code = wait_park(t, CO_FOREVER);
+	int code = wait_park_here(t);
 
 	if (unlikely(code < 0))
 		sync_take(s);
 	return code;
+}
+
+int
+co__sync_sleep(struct sync *s, struct task *t)
+{
+	return sleep_inline(s, t);
 }
 
 /* Called last, as in chan.c. */
@@ -48,9 +54,8 @@ co__sync_wait(struct sync *s, struct task *t, const struct sync_wait *how)
 	int code;
 
 	co__sync_queue(s, t, &w, how);
-	code = wait_park_here(t);
+	code = sleep_inline(s, t);
 	if (unlikely(code < 0)) {
-		sync_take(s);
 		waitq_remove(&s->q, &w);
 		sync_drop(s);
 	}

@@ -142,7 +142,7 @@ sleep_a_little(void *arg)
 static int
 deep(void *arg)
 {
-	volatile char frame[28 * 1024];
+	volatile char frame[60 * 1024];
 
 	frame[0] = frame[sizeof frame - 1] = 1;
 	co_yield();

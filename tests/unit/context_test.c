@@ -64,12 +64,16 @@ baton(void)
 	a_add_acqrel(&word, 1);
 }
 
-static always_inline void
+/* False: it did not come back as itself. */
+static always_inline bool
 pass(struct context *from, struct context *to)
 {
+	bool same;
+
 	baton();
-	context_switch(from, to);
+	same = context_switch(from, to) == from;
 	baton();
+	return same;
 }
 
 static void
@@ -85,7 +89,7 @@ go(struct co *to)
 	struct co *from = here;
 
 	here = to;
-	pass(&from->ctx, &to->ctx);
+	ck_assert(pass(&from->ctx, &to->ctx));
 }
 
 /* --- registers ----------------------------------------------------------- */
@@ -616,32 +620,17 @@ both_entry(void)
 	}
 }
 
-/* --- what the switch gives back -------------------------------------------- */
-
-/* Both forms; the one below is inlined in who calls it. */
-static always_inline bool
-goes(struct co *to)
-{
-	struct co *from = here;
-
-	bool same;
-
-	here = to;
-	baton();
-	same = context_switch(&from->ctx, &to->ctx) == &from->ctx;
-	baton();
-	return same;
-}
+/* --- returning by a jump ---------------------------------------------------- */
 
 /* Each of several registers that its callers rely on must come back. */
 static noinline returns_by_jump uint64_t
 by_jump(uint64_t a, uint64_t b)
 {
+	struct co *from = here, *to = a & 1 ? &home : &other;
 	uint64_t volatile c = a * b;
 
-	if (!goes(a & 1 ? &home : &other))
-		return 0;
-	return c + a;
+	here = to;
+	return pass(&from->ctx, &to->ctx) ? c + a : 0;
 }
 
 static noinline uint64_t
