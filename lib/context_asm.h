@@ -130,11 +130,11 @@ context_off(struct context *to)
  * switches in its own frame: it returns by an indirect jump.  A `ret` goes by
  * the calls that were made last, and those are of the coroutine that was left:
  * unless both wait in the same line of code it goes wrong each time, some 35
- * cycles on Sapphire Rapids (a message of bench/pingpong: 29.5 ns with ret,
- * 17.5 so).  A jump goes by where it went before.  What it costs: one call too
- * many stays in the predictor, so a function between this one and the loop
- * that waits returns wrongly where it may have been right (from 31 to 36 ns);
- * so it is not for functions that usually do not wait.
+ * cycles on Sapphire Rapids (a message of bench/pingpong: 29.8 ns with ret,
+ * 16.2 so).  A jump goes by where it went before.  What it costs: one call too
+ * many stays in the predictor, and a function between this one and the loop
+ * that waits returns wrongly; so it is not for functions that usually do not
+ * wait.
  *
  * The compiler jumps to __x86_return_thunk (asm/) where it would return.
  */
