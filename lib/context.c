@@ -23,7 +23,9 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 #if defined WEFT_TSAN
+#include <pthread.h>
 #include <sanitizer/tsan_interface.h>
+#include <signal.h>
 #endif
 
 #if defined WEFT_CONTEXT_BOOST
@@ -238,16 +240,50 @@ bounds_adopt(struct context *c)
  */
 #define CONTEXT_NO_SYNC	0
 
-#define fiber_make(c)	((void)((c)->fiber = __tsan_create_fiber(0)))
+/*
+ * TSan keeps a signal back until the fiber that it came upon next calls what
+ * TSan intercepts.  Were that fiber switched away from, the signal would wait
+ * for it, which may wait for just that signal.  So none comes between here,
+ * where what was kept back is handled, and the next fiber.  Nor while a fiber
+ * is made or destroyed: TSan switches to it meanwhile.
+ */
+static __thread sigset_t let_through;	/* used in noinline ones alone */
+
+static noinline void
+signals_hold(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &let_through);
+}
+
+static noinline void
+signals_release(void)
+{
+	pthread_sigmask(SIG_SETMASK, &let_through, NULL);
+}
+
 #define fiber_adopt(c)	((void)((c)->fiber = __tsan_get_current_fiber()))
 #define fiber_switch(c)	__tsan_switch_to_fiber((c)->fiber, CONTEXT_NO_SYNC)
+
+static void
+fiber_make(struct context *c)
+{
+	signals_hold();
+	c->fiber = __tsan_create_fiber(0);
+	signals_release();
+}
 
 /* An adopted context has the fiber of its thread, which is not ours. */
 static void
 fiber_drop(struct context *c)
 {
-	if (c->fiber && c->fiber != __tsan_get_current_fiber())
+	if (c->fiber && c->fiber != __tsan_get_current_fiber()) {
+		signals_hold();
 		__tsan_destroy_fiber(c->fiber);
+		signals_release();
+	}
 	c->fiber = NULL;
 }
 
@@ -257,6 +293,8 @@ fiber_drop(struct context *c)
 #define fiber_adopt(c)	((void)(c))
 #define fiber_switch(c)	((void)(c))
 #define fiber_drop(c)	((void)(c))
+#define signals_hold()	((void)0)
+#define signals_release()	((void)0)
 
 #endif
 
@@ -292,16 +330,19 @@ context_drop(struct context *c)
 uninstrumented struct context *
 context_switch(struct context *from, struct context *to)
 {
+	signals_hold();
 	bounds_switch(CONTEXT_FAKE_AT(from), to);
 	fiber_switch(to);
 	(void)context_jump(from, to);
 	bounds_landed(CONTEXT_FAKE(from));
+	signals_release();
 	return from;
 }
 
 uninstrumented void
 context_leave(struct context *from, struct context *to)
 {
+	signals_hold();
 	bounds_switch(NULL, to);
 	fiber_switch(to);
 	(void)context_jump(from, to);
@@ -312,6 +353,7 @@ uninstrumented void
 context_landed(void)
 {
 	bounds_landed(NULL);
+	signals_release();
 }
 
 #endif

@@ -334,8 +334,7 @@ fd_enter(int num, struct fd **ret)
 /*
  * A loop that fetched an event of num before it was unwatched still takes num
  * out of its own set (epoll_ctl, in libev), in no order with this close: what
- * it meets is the old file, none, or a new one that is not in that set.  TSan
- * calls it a race: tests/tsan.supp.
+ * it meets is the old file, none, or a new one that is not in that set.
  */
 static int
 close_num(int num)

@@ -35,6 +35,7 @@
 
 enum {
 	DEFAULT_SECONDS = 60,
+	MOST_SECONDS = 600,	/* in the short form, however slow it is */
 	GRACE = 3,		/* s for a dump of what hangs; a guess */
 	EXIT_SKIPPED = 77,
 	EXIT_HANGS = 124,
@@ -233,14 +234,6 @@ test_threads(void)
 	return count_dir("/proc/self/task", NULL);
 }
 
-/* ThreadSanitizer looks up names in a child of its own, also for a report that
-   tests/tsan.supp leaves out, and keeps the pipe to it. */
-static bool
-symbolizer_may_own(const char *what)
-{
-	return TEST_TSAN && strncmp(what, "pipe:", 5) == 0;
-}
-
 static void
 check_fds(const bool *before)
 {
@@ -257,8 +250,6 @@ check_fds(const bool *before)
 		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 		n = readlink(path, what, sizeof what - 1);
 		what[n > 0 ? n : 0] = '\0';
-		if (symbolizer_may_own(what))
-			continue;
 		ck_abort_msg("left descriptor %d open: %s", fd, what);
 	}
 }
@@ -298,15 +289,16 @@ on_time_out(int sig)
 	_exit(EXIT_HANGS);
 }
 
+/* What hangs is to be said before script/test stops the whole entry. */
 static int
 seconds_of(const struct test *t)
 {
-	int s = (int)env_number("WEFT_TEST_TIMEOUT", 0);
+	int told = (int)env_number("WEFT_TEST_TIMEOUT", 0);
+	int s = (t->seconds > 0 ? t->seconds : DEFAULT_SECONDS) * test_slow();
 
-	if (s > 0)
-		return s;
-	s = t->seconds > 0 ? t->seconds : DEFAULT_SECONDS;
-	return s * test_slow();
+	if (told > 0)
+		return told;
+	return s > MOST_SECONDS && !test_long() ? MOST_SECONDS : s;
 }
 
 /* Not SIGALRM, which Check, and tests of interrupted calls, use. */

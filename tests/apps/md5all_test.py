@@ -229,25 +229,17 @@ def catches(pid, sig):
     return int(caught.group(1), 16) >> (sig - 1) & 1
 
 
-# ThreadSanitizer keeps a signal back until the coroutine that it came upon goes
-# on, which may be one that waits for just that signal: it is sent again there.
-TSAN = "-fsanitize=thread" in os.environ.get("WEFT_BUILD_CFLAGS", "")
-
-
 def killed(sig):
     p = subprocess.Popen(wrapper + ["./" + PROGRAM, endless], env=ENV,
                          stdout=-1, stderr=-1)
     while p.poll() is None and not catches(p.pid, sig):
         time.sleep(0.01)
-    for left in range(12 if TSAN else 1, 0, -1):
-        p.send_signal(sig)
-        try:
-            out, err = p.communicate(timeout=5 * SLOW if TSAN else 60 * SLOW)
-            break
-        except subprocess.TimeoutExpired:
-            if left == 1:
-                p.kill()
-                return ["it goes on: %r" % (p.communicate(),)]
+    p.send_signal(sig)
+    try:
+        out, err = p.communicate(timeout=60 * SLOW)
+    except subprocess.TimeoutExpired:
+        p.kill()
+        return ["it goes on: %r" % (p.communicate(),)]
     wrong = []
     if p.returncode not in (-sig, 128 + sig):
         wrong.append("exit status %d" % p.returncode)

@@ -186,9 +186,8 @@ class Tree:
         if self.make(program):
             raise Broken("%s does not build; see %s" % (test, self.log))
         begin = time.time()
-        more = {"WEFT_TEST_TIMEOUT": str(HANG), "TSAN_OPTIONS":
-                "halt_on_error=1 suppressions=" + os.path.join(
-                    SRC, "tests", "tsan.supp"),
+        more = {"WEFT_TEST_TIMEOUT": str(HANG),
+                "TSAN_OPTIONS": "halt_on_error=1",
                 "UBSAN_OPTIONS": "print_stacktrace=1"}
         more.update(env)
         p = subprocess.Popen([os.path.join(self.obj, program)] + list(names),
