@@ -28,6 +28,13 @@
  *
  * The direction flag is clear and the x87 stack empty, as at any call.
  */
+/* Where an indirect call or jump goes to. */
+#if defined __CET__ && (__CET__ & 1)
+#define ENDBR	endbr64
+#else
+#define ENDBR			/* nothing looks for it, and it takes time */
+#endif
+
 	.text
 
 /* void co__context_jump(struct context *from: rdi, struct context *to: rsi) */
@@ -37,7 +44,7 @@
 	.p2align 4
 co__context_jump:
 	.cfi_startproc
-	endbr64				/* we may be called by pointer */
+	ENDBR				/* we may be called by pointer */
 	leaq	-0x40(%rsp), %rsp	/* room for all but the return */
 	.cfi_adjust_cfa_offset 0x40
 	leaq	.Lresume(%rip), %rax	/* where this side will go on */
@@ -80,7 +87,7 @@ co__context_jump:
 	jmp	4b			/* is not to trap on the other */
 
 .Lresume:
-	endbr64				/* an indirect jump comes here */
+	ENDBR				/* an indirect jump comes here */
 	movq	0x18(%rsp), %r12	/* what we saved above the FRAME */
 	.cfi_restore %r12
 	movq	0x20(%rsp), %r13
@@ -132,7 +139,7 @@ co__context_begin:
 	.cfi_startproc
 	.cfi_undefined %rip		/* the outermost frame */
 	.cfi_undefined %rbp
-	endbr64				/* an indirect jump comes here */
+	ENDBR				/* an indirect jump comes here */
 	movq	0x18(%rsp), %rax	/* entry */
 	leaq	0x20(%rsp), %rsp	/* the whole stack is free */
 	xorl	%ebp, %ebp		/* ends the chain of frame pointers */

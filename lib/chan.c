@@ -386,7 +386,7 @@ try_recv_any(struct chan *c, void *value)
 static always_inline struct task *
 waiting_task(struct self *self)
 {
-	struct task *t = likely(self != NULL) ? self->current : NULL;
+	struct task *t = self->current;
 
 	return likely(t != NULL) && likely(a_load_relaxed(&t->ended) == 0) ?
 	    t : NULL;
@@ -423,7 +423,7 @@ co__chan_try_send(void *ch, const void *value)
 
 	if (unlikely(!ch))
 		return -EAGAIN;
-	if (likely(self != NULL) && likely(alone_enter(self)))
+	if (likely(self->worker != NULL) && likely(alone_enter(self)))
 		return chan_send_in(ch, value, NULL, self);
 	return try_send_any(ch, value);
 }
@@ -435,7 +435,7 @@ co__chan_try_recv(void *ch, void *value)
 
 	if (unlikely(!ch))
 		return -EAGAIN;
-	if (likely(self != NULL) && likely(alone_enter(self)))
+	if (likely(self->worker != NULL) && likely(alone_enter(self)))
 		return chan_recv_in(ch, value, NULL, self);
 	return try_recv_any(ch, value);
 }

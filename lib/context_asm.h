@@ -52,6 +52,13 @@
 	"mm5", "mm6", "mm7", "st", "st(1)", "st(2)", "st(3)", "st(4)", \
 	"st(5)", "st(6)", "st(7)", "memory", "cc"
 
+/* Where an indirect jump goes to. */
+#if defined __CET__ && (__CET__ & 1)
+#define CONTEXT_ENDBR	"endbr64\n\t"
+#else
+#define CONTEXT_ENDBR		/* nothing looks for it, and it takes time */
+#endif
+
 /*
  * The 128 bytes below the stack pointer are the red zone: a function that
  * calls nothing keeps its locals there, and a function may well call nothing
@@ -91,7 +98,7 @@ context_jump(struct context *from, struct context *to)
 	    "jmp	4b\n"
 	    "6:\tfnclex\n\t"
 	    "jmp	5b\n"
-	    "1:\tendbr64\n\t"
+	    "1:\t" CONTEXT_ENDBR
 	    "leaq	152(%%rsp), %%rsp"
 	    : "+D"(from), "+S"(to), "+d"(frame)
 	    :
@@ -160,7 +167,7 @@ context_hop(struct context *from, struct context *to)
 	    "movq	(%%rsi), %%rsp\n\t"
 	    "movq	8(%%rsp), %%rbp\n\t"
 	    "jmpq	*16(%%rsp)\n"
-	    "1:\tendbr64\n\t"
+	    "1:\t" CONTEXT_ENDBR
 	    "leaq	152(%%rsp), %%rsp"
 	    : "+D"(from), "+S"(to), "+d"(frame)
 	    :

@@ -49,9 +49,7 @@ report(const struct stack *s, const void *sp)
 static const void *
 who_runs(void)
 {
-	const struct self *s = self_get();
-
-	return s ? s->current : NULL;
+	return self_get()->current;
 }
 
 static void
@@ -75,7 +73,7 @@ static void
 where(void)
 {
 	const struct self *s = self_get();
-	const struct task *t = s && s->worker ? s->current : NULL;
+	const struct task *t = s->worker ? s->current : NULL;
 	struct text x = { .fd = STDERR_FILENO };
 
 	if (t) {
@@ -87,7 +85,7 @@ where(void)
 			text_add(&x, "\"");
 		}
 		add_last_wait(&x, t->u.run.ext);
-	} else if (s && s->worker) {
+	} else if (s->worker) {
 		text_add(&x, " on the stack of worker ");
 		text_dec(&x, s->worker->index);
 	} else {

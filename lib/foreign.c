@@ -24,7 +24,7 @@ give_back(void *value)
 {
 	struct foreign *f = value;
 
-	co__self = NULL;
+	co__self = &co__nobody;
 	locals_unref(f->ext.locals);
 	f->ext.locals = NULL;
 	os_mutex_lock(&mutex);
@@ -56,7 +56,7 @@ co__stand_in(void)
 	uint64_t park;
 
 	/* On a worker's own stack nobody may wait. */
-	bug_if(s && s->worker);
+	bug_if(s->worker != NULL);
 	os_init();
 	f = take();
 	if (!f)

@@ -34,7 +34,7 @@ struct gen {
 	void *out;		/* where the value goes */
 	size_t size;		/* [const] of a value */
 	struct co_scope *scope;	/* the caller's, as fn was entered */
-	struct stack *stack;	/* NULL before the first next */
+	struct stack *stack;	/* no_stack before the first next */
 	int (*fn)(void *, void *);	/* [const] */
 	void *arg;		/* [const] */
 	int result;		/* what fn returned */
@@ -42,6 +42,7 @@ struct gen {
 	bool freeing;		/* yield fails from now on */
 };
 
+static struct stack no_stack;		/* of no size: nobody is on it */
 static struct os_mutex mutex;
 static struct stack_pool *pool;		/* [mutex] made at first use */
 static struct stack_cache cache;	/* [mutex] */
@@ -81,6 +82,7 @@ co__gen_new(size_t size, int (*fn)(void *g, void *arg), void *arg)
 	g->size = size;
 	g->fn = fn;
 	g->arg = arg;
+	g->stack = &no_stack;
 	return g;
 }
 
@@ -113,10 +115,12 @@ gen_main(void)
 static noinline int
 begin(struct gen *g)
 {
-	g->stack = take_stack();
-	if (!g->stack)
+	struct stack *s = take_stack();
+
+	if (!s)
 		return -ENOMEM;
-	context_make(&g->ctx, g->stack->lo, g->stack->hi, gen_main);
+	g->stack = s;
+	context_make(&g->ctx, s->lo, s->hi, gen_main);
 	set_entering(g);
 	return 0;
 }
@@ -160,7 +164,7 @@ end(struct gen *g)
 {
 	context_drop(&g->ctx);
 	give_stack(g->stack);
-	g->stack = NULL;
+	g->stack = &no_stack;
 }
 
 /*
@@ -254,8 +258,8 @@ co__gen_ended(struct gen *g)
 static always_inline bool
 is_inside(const struct gen *g)
 {
-	return g->stack && (size_t)((char *)__builtin_frame_address(0) -
-	    g->stack->lo) < g->stack->size;
+	return (uintptr_t)__builtin_frame_address(0) -
+	    (uintptr_t)g->stack->lo < g->stack->size;
 }
 
 static always_inline bool

@@ -173,7 +173,7 @@ launch(const struct launch *l)
 	bool late;
 	int code;
 
-	if (unlikely(!s || !s->worker || !s->current || !l->fn))
+	if (unlikely(!s->worker || !s->current || !l->fn))
 		return -EINVAL;
 	w = s->worker;
 	parent = s->current;
@@ -236,7 +236,7 @@ launch_plain(co_fn *fn, void *arg, struct co_task *handle, void *site)
 	struct task *t;
 	int code;
 
-	if (unlikely(!s || !s->worker || !s->current || !fn))
+	if (unlikely(!s->worker || !s->current || !fn))
 		return -EINVAL;
 	if (unlikely(s->current->u.run.ext->locals != NULL))
 		return launch(&(struct launch){ .fn = fn, .arg = arg,
@@ -411,7 +411,7 @@ inside(void)
 {
 	struct self *s = self_get();
 
-	return s && s->worker ? s->current : NULL;
+	return s->worker ? s->current : NULL;
 }
 
 EXPORT bool

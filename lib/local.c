@@ -118,8 +118,7 @@ EXPORT void
 co__local_get(const struct co__local_key *key, void *ret_value)
 {
 	struct self *s = self_get();
-	struct locals *l = s && s->current ? s->current->u.run.ext->locals :
-	    NULL;
+	struct locals *l = s->current ? s->current->u.run.ext->locals : NULL;
 	struct entry *e = find(l, key);
 
 	if (e)

@@ -7,7 +7,8 @@
 #include "lock.h"
 #include "os.h"
 
-_Thread_local struct self *co__self;
+struct self co__nobody;
+_Thread_local struct self *co__self = &co__nobody;
 struct self *co__solo;
 uint32_t co__shared = 1;
 uint32_t co__foreign;
@@ -175,7 +176,7 @@ co__lock_note(enum lock_rank rank)
 	struct self *s = self_get();
 	uint32_t top;
 
-	if (!s)
+	if (s == &co__nobody)
 		return;
 	if (s->held > 0 && s->held <= SELF_RANKS) {
 		top = s->ranks[s->held - 1];
@@ -193,7 +194,7 @@ co__unlock_note(enum lock_rank rank)
 {
 	struct self *s = self_get();
 
-	if (!s)
+	if (s == &co__nobody)
 		return;
 	bug_if(s->held == 0);
 	s->held--;
@@ -205,9 +206,9 @@ co__locks_none_held(const char *where)
 {
 	struct self *s = self_get();
 
-	if (s && s->held != 0)
+	if (s->held != 0)
 		bug(where);
-	if (s && s->mutexes != 0) {
+	if (s->mutexes != 0) {
 		s->mutexes = 0;		/* what it says takes some */
 		bug("a coroutine waits, yields or ends while it holds a "
 		    "pthread mutex");

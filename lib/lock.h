@@ -94,7 +94,7 @@ void co__locks_none_held(const char *where);
 static always_inline bool
 solo_enter(struct self *s)
 {
-	if (unlikely(a_load_relaxed(&co__solo) != s) || unlikely(!s))
+	if (unlikely(a_load_relaxed(&co__solo) != s))
 		return false;
 	a_store_relaxed(&s->crit, s->crit + 1);
 	chaos_point();
@@ -120,7 +120,7 @@ lock_take(struct lock *l, enum lock_rank rank)
 	co__lock_note(rank);
 	if (likely(solo_enter(s)))
 		return;
-	if (unlikely(!s) || unlikely(!s->worker))
+	if (unlikely(!s->worker))
 		co__foreign_enter();
 	if (unlikely(a_xchg_acquire(&l->word, 1) != 0))
 		co__lock_slow(l);
@@ -137,7 +137,7 @@ lock_drop(struct lock *l, enum lock_rank rank)
 		return;
 	}
 	a_store_release(&l->word, 0);	/* pairs with lock_take */
-	if (unlikely(!s) || unlikely(!s->worker))
+	if (unlikely(!s->worker))
 		co__foreign_leave();
 }
 

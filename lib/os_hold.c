@@ -55,7 +55,7 @@ count(int code, uint32_t n)
 {
 	struct self *s = self_get();
 
-	if (code == 0 && s && s->current)
+	if (code == 0 && s->current)
 		s->mutexes += n;
 	return code;
 }

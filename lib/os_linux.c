@@ -324,7 +324,7 @@ static void
 in_child(void)
 {
 	forked = true;
-	co__self = NULL;
+	co__self = &co__nobody;
 	a_store_relaxed(&co__solo, NULL);
 }
 

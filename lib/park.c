@@ -161,12 +161,10 @@ foreign_wake(struct task *t)
 void
 task_wake(struct task *t, int code)
 {
-	struct self *s = self_get();
-
 	t->wake = code;
 	if (unlikely(t->kind == TASK_FOREIGN))
 		foreign_wake(t);
-	else if (likely(s != NULL) && likely(s->current != NULL))
+	else if (likely(self_get()->current != NULL))
 		sched_ready(t);
 	else			/* the reactor's doing waits its turn */
 		sched_ready_late(t);
@@ -246,19 +244,15 @@ co_now(void)
 	return os_now();
 }
 
-EXPORT void
-co_yield_now(void)
-{
-	struct self *s = self_get();
-
-	if (likely(s != NULL) && likely(s->worker != NULL))
-		sched_yield_now(s->worker);
-	else
-		os_give_way();
-}
-
-EXPORT void
+EXPORT returns_by_jump void
 co_yield(void)
 {
-	co_yield_now();
+	struct worker *w = worker_self();
+
+	if (unlikely(!w))
+		os_give_way();
+	else
+		sched_yield_here(w);
 }
+
+EXPORT void co_yield_now(void) __attribute__((alias("co_yield")));

@@ -19,11 +19,9 @@ int co__wait_noted(struct task *t, int code);
 static always_inline struct task *
 task_self(void)
 {
-	struct self *s = self_get();
+	struct task *t = self_get()->current;
 
-	if (likely(s != NULL) && likely(s->current != NULL))
-		return s->current;
-	return co__stand_in();
+	return likely(t != NULL) ? t : co__stand_in();
 }
 
 static always_inline uint64_t

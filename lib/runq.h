@@ -42,7 +42,7 @@ enum runq_band { BAND_HIGH, BAND_PINNED, BAND_LOW, BANDS };
 
 struct runq {
 	struct tasklist deque;	/* [section] head: newest, tail: oldest */
-	struct tasklist fifo;	/* [section] head: oldest */
+	struct tasklist fifo;	/* [section] head: oldest; prev is not kept */
 	struct tasklist band[BANDS];	/* [section] head: oldest */
 	uint64_t ticks;		/* [owner; read by anybody] tasks taken, and
 				   looks in vain */
@@ -51,6 +51,8 @@ struct runq {
 	uint32_t bands;		/* [section; read by runq_has_any] bit i:
 				   band[i] is not empty */
 	uint32_t shared;	/* [const] there are thieves */
+	bool plain;		/* [owner] no thieves, and all bands are empty;
+				   false all the time where there are thieves */
 	uint32_t crit;		/* [atomic] the owner is inside */
 	uint32_t stop cache_aligned;	/* [atomic] a thief wants in */
 	struct lock thief;	/* one thief at a time */
@@ -143,6 +145,16 @@ static always_inline void
 runq_set_bands(struct runq *q, uint32_t bands)
 {
 	a_store_relaxed(&q->bands, bands);
+	if (!q->shared)
+		q->plain = bands == 0;
+}
+
+static inline void
+runq_init(struct runq *q, bool shared)
+{
+	memset(q, 0, sizeof *q);
+	q->shared = shared;
+	q->plain = !shared;
 }
 
 /* Puts t where it runs next; returns how many now wait. */
@@ -191,11 +203,14 @@ struct task *co__runq_take_band(struct runq *q);
 static always_inline struct task *
 runq_take(struct runq *q)
 {
+	const bool plain = q->plain;
 	struct task *t = NULL;
 
-	runq_enter(q);
-	if (unlikely(q->bands))
-		t = co__runq_take_band(q);
+	if (!plain) {
+		runq_enter(q);
+		if (unlikely(q->bands))
+			t = co__runq_take_band(q);
+	}
 	if (likely(!t)) {
 		t = tasklist_pop_head(&q->deque);
 		if (!t)
@@ -206,11 +221,33 @@ runq_take(struct runq *q)
 			t = co__runq_take_band(q);
 	}
 	a_store_relaxed(&q->ticks, q->ticks + 1);
-	runq_leave(q);
+	if (!plain)
+		runq_leave(q);
 	return t;
 }
 
 struct task *co__runq_exchange_band(struct runq *q, struct task *t);
+
+/* Inside a section, or where there are no thieves. */
+static always_inline struct task *
+runq_swap(struct runq *q, struct task *t)
+{
+	struct task *to;
+
+	if (unlikely(q->deque.head != NULL)) {
+		to = tasklist_pop_head(&q->deque);
+		tasklist_push_tail(&q->fifo, t);
+	} else if (likely((to = q->fifo.head) != NULL)) {
+		/* Put first, so that the list is never empty. */
+		q->fifo.tail->next = t;
+		q->fifo.head = to->next;
+		a_compiler_barrier();	/* else gcc makes a vector of both, and
+					   the next yield waits for that */
+		q->fifo.tail = t;
+	}
+	a_store_relaxed(&q->ticks, q->ticks + 1);
+	return to;
+}
 
 /* runq_take, and t put behind the others; NULL: nothing, t is not put. */
 static always_inline struct task *
@@ -218,20 +255,14 @@ runq_exchange(struct runq *q, struct task *t)
 {
 	struct task *to;
 
-	if (unlikely(a_load_relaxed(&q->bands)) || unlikely(t->band != BANDS))
+	if (unlikely(t->band != BANDS))
+		return co__runq_exchange_band(q, t);
+	if (q->plain)
+		return runq_swap(q, t);
+	if (unlikely(a_load_relaxed(&q->bands)))
 		return co__runq_exchange_band(q, t);
 	runq_enter(q);
-	to = tasklist_pop_head(&q->deque);
-	if (to) {
-		tasklist_push_tail(&q->fifo, t);
-	} else if (likely((to = q->fifo.head) != NULL)) {
-		/* Put first, so that the list is never empty. */
-		t->prev = q->fifo.tail;
-		q->fifo.tail->next = t;
-		q->fifo.tail = t;
-		q->fifo.head = to->next;
-	}
-	a_store_relaxed(&q->ticks, q->ticks + 1);
+	to = runq_swap(q, t);
 	runq_leave(q);
 	return to;
 }

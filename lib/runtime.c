@@ -107,10 +107,11 @@ worker_init(struct worker *w, struct runtime *rt, uint32_t index)
 	w->index = index;
 	w->self.worker = w;
 	w->census = rt->flags & CO_STACK_CENSUS;
-	w->turn_picks = w->budget = TURN_PICKS;
+	w->turn_picks = TURN_PICKS;
+	w->turn_end = TURN_PICKS;
 	w->watch_gap = CO_MS(1);
 	w->random = 0x9e3779b97f4a7c15u * (index + 1);
-	w->runq.shared = rt->nworkers > 1;
+	runq_init(&w->runq, rt->nworkers > 1);
 	w->now = w->polled = w->looked = os_now();
 	timers_init(&w->timers);
 	stack_cache_init(&w->stacks, rt->stacks);
@@ -160,7 +161,7 @@ worker_thread(void *arg)
 	if (code < 0)
 		return;
 	run_loop(w);
-	co__self = NULL;
+	co__self = &co__nobody;
 	stack_fault_thread_fini();
 }
 
@@ -412,7 +413,7 @@ co_run(const struct co_options *options, co_fn *fn, void *arg)
 	struct runtime *rt;
 	int code;
 
-	if (!fn || (s && s->worker))
+	if (!fn || s->worker)
 		return -EINVAL;
 	if (os_forked())
 		return -ECHILD;

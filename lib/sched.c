@@ -171,7 +171,7 @@ adapt_turn(struct worker *w, co_time now)
 		w->turn_picks *= 2;
 	a_store_relaxed(&w->fine, took < (co_time)w->turn_picks * FINE_TICK);
 	w->now = now;
-	w->budget = w->turn_picks;
+	w->turn_end = w->runq.ticks + (uint32_t)w->turn_picks;
 	w->turns++;
 }
 
@@ -209,8 +209,8 @@ co__sched_go_native(struct worker *w, struct task *t, struct task *to)
 }
 
 /* The turn is over. */
-static noinline returns_by_jump void
-yield_turn(struct worker *w, struct task *t)
+returns_by_jump void
+co__sched_yield_turn(struct worker *w, struct task *t)
 {
 	struct task *to = co__sched_turn(w);
 
@@ -218,21 +218,6 @@ yield_turn(struct worker *w, struct task *t)
 		return;		/* nobody else wants to run */
 	runq_push_old(&w->runq, t);
 	(void)sched_switch(w, t, to);
-}
-
-returns_by_jump void
-sched_yield_now(struct worker *w)
-{
-	struct task *t = w->self.current, *to;
-
-	co__locks_none_held("a coroutine yields while it holds a lock");
-	if (unlikely(--w->budget <= 0)) {
-		yield_turn(w, t);
-		return;
-	}
-	to = runq_exchange(&w->runq, t);
-	if (likely(to != NULL))
-		(void)sched_switch_to(w, t, to);
 }
 
 /* What a task that has ended leaves behind; we are off its stack now. */

@@ -46,11 +46,17 @@ sched_call_help(struct worker *w, uint32_t waiting)
 		co__call_help(w);
 }
 
+static always_inline bool
+sched_turn_is_over(const struct worker *w)
+{
+	return w->runq.ticks >= w->turn_end;
+}
+
 /* What runs next on w; NULL: nothing, or w->go_native is set. */
 static always_inline struct task *
 sched_next(struct worker *w)
 {
-	if (unlikely(--w->budget <= 0))
+	if (unlikely(sched_turn_is_over(w)))
 		return co__sched_turn(w);
 	return runq_take(&w->runq);
 }
@@ -80,7 +86,8 @@ sched_claim_cpu(struct worker *w, struct task *to)
 	if (unlikely(!to->bound))
 		task_bind(w, to);
 	a_store_relaxed(&to->on_cpu, 1);
-	a_store_relaxed(&to->worker, w);	/* with is_ours in life.c */
+	if (unlikely(to->worker != w))	/* a store costs more */
+		a_store_relaxed(&to->worker, w);  /* with is_ours in life.c */
 	w->self.current = to;
 	return true;
 }
@@ -122,6 +129,24 @@ sched_switch(struct worker *w, struct task *t, struct task *to)
 		return co__sched_go_native(w, t, NULL);
 	}
 	return unlikely(to == t) ? t : sched_switch_to(w, t, to);
+}
+
+void co__sched_yield_turn(struct worker *w, struct task *t);
+
+/* The current task runs behind the others, if there are any. */
+static always_inline void
+sched_yield_here(struct worker *w)
+{
+	struct task *t = w->self.current, *to;
+
+	co__locks_none_held("a coroutine yields while it holds a lock");
+	if (unlikely(sched_turn_is_over(w))) {
+		co__sched_yield_turn(w, t);
+		return;
+	}
+	to = runq_exchange(&w->runq, t);
+	if (likely(to != NULL))
+		(void)sched_switch_to(w, t, to);
 }
 
 /* The current task leaves its worker until somebody readies it; gives it. */

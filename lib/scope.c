@@ -317,8 +317,7 @@ co__wait_noted(struct task *t, int code)
 EXPORT bool
 co_cancelled(void)
 {
-	struct self *s = self_get();
-	struct task *t = s ? s->current : NULL;
+	struct task *t = self_get()->current;
 
 	if (!t)
 		return false;

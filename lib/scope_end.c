@@ -106,9 +106,7 @@ walk_tree(struct walk *k)
 static bool
 alone(void)
 {
-	struct self *s = self_get();	/* NULL: a thread that is new to weft */
-
-	return s && a_load_relaxed(&co__solo) == s;
+	return a_load_relaxed(&co__solo) == self_get();
 }
 
 static void

@@ -76,7 +76,7 @@ random_draw(struct self *self)
 	static uint64_t common;		/* [atomic] */
 	uint64_t seed;
 
-	if (likely(self != NULL) && likely(self->worker != NULL))
+	if (likely(self->worker != NULL))
 		return random_step(&self->worker->random);
 	seed = a_add_relaxed(&common, UINT64_C(0x9e3779b97f4a7c15));
 	return random_step(&seed);
@@ -531,7 +531,7 @@ co__select(struct co_case *cases, int n, struct co__room *rooms)
 	uint64_t ready = 0;
 	int i;
 
-	if (unlikely(!self) || unlikely(!self->current) ||
+	if (unlikely(!self->current) ||
 	    unlikely(a_load_relaxed(&self->current->ended)) ||
 	    unlikely(n > SOLO_CASES) || unlikely(!alone_enter(self)))
 		return select_beside(cases, n, rooms);

@@ -32,7 +32,9 @@ struct self {
 				   that the coroutine holds; os_hold.c */
 };
 
-extern _Thread_local struct self *co__self;
+/* Of a thread that weft has no record of: all zero, and never written. */
+extern struct self co__nobody;
+extern _Thread_local struct self *co__self;	/* never NULL */
 
 #if (defined __x86_64__ || defined __aarch64__) && !defined WEFT_NO_ASM_TLS
 static always_inline struct self *

@@ -17,7 +17,7 @@
  *	          v
  *	  +-> RUNNABLE <------+------------------+
  *	  |       | sched_run |                  |
- *	  |       v           | sched_yield_now  | task_wake, by who won
+ *	  |       v           | co_yield         | task_wake, by who won
  *	  |    RUNNING -------+                  | wait_claim
  *	  |       |                              |
  *	  |       +------ wait_park -------> WAITING

@@ -66,7 +66,7 @@ static void
 show_frames(uintptr_t pc, uintptr_t fp)
 {
 	const struct self *s = self_get();
-	const struct task *t = s && s->worker ? s->current : NULL;
+	const struct task *t = s->worker ? s->current : NULL;
 	const struct stack *stack;
 
 	if (!a_cas_acqrel(&shown.state, (uint32_t)ASKED, (uint32_t)FILLING))

@@ -68,8 +68,9 @@ struct worker {
 	struct self self;		/* first: self_get()->worker's own */
 	struct runtime *rt;		/* [const] */
 	uint32_t index;			/* [const] */
-	int32_t budget;			/* [owner] picks until sched_turn */
-	int32_t turn_picks;		/* [owner] what budget starts from */
+	uint64_t turn_end;		/* [owner] runq.ticks, when the next
+					   pick is a sched_turn */
+	int32_t turn_picks;		/* [owner] so many are a turn */
 	uint32_t turns;			/* [owner] */
 	bool go_native;			/* [owner] poll before the next task */
 	bool fine;			/* [owner; read by all] its tasks ran
@@ -178,9 +179,7 @@ struct runtime {
 static inline struct worker *
 worker_self(void)
 {
-	struct self *s = self_get();
-
-	return s ? s->worker : NULL;
+	return self_get()->worker;
 }
 
 /* For a thread of rt, before it runs what is the user's: *let_in is what its
@@ -198,8 +197,6 @@ runtime_let_in(struct runtime *rt, uint32_t *let_in)
 void sched_ready(struct task *t);
 /* The same, behind the others: what slept, or waited for a descriptor. */
 void sched_ready_late(struct task *t);
-/* w's current task runs behind the others, if there are any. */
-void sched_yield_now(struct worker *w);
 /* Spawned: queues t as the newest of this worker. */
 void sched_start(struct worker *w, struct task *t);
 

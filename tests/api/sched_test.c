@@ -495,7 +495,7 @@ TEST(what_waits_behind_a_long_computation_runs_elsewhere)
 				    j == 0 ? CO_US(1) : CO_MS(40), j == 2 };
 				int64_t d = median_delay(w, &p);
 
-				ck_assert_msg(d < CO_MS(50) * test_slow(),
+				ck_assert_msg(d < CO_MS(250) * test_slow(),
 				    "%d behind it, %d workers, form %d:"
 				    " %lld us", children[i], w, (int)j,
 				    (long long)d / 1000);

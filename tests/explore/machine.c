@@ -90,7 +90,7 @@ machine_enter(int thread)
 
 	selves[WORKER] = &machine.worker[thread].self;
 	selves[STAND_IN] = &machine.foreign[thread].self;
-	selves[NEWCOMER] = NULL;
+	selves[NEWCOMER] = &co__nobody;
 	co__self = selves[kinds[thread]];
 }
 
@@ -291,7 +291,7 @@ __attribute__((used)) uint8_t co__context_reload;	/* by asm statements */
 NEVER(void co__sched_bury(struct worker *w), )
 NEVER(struct task *co__sched_go_native(struct worker *w, struct task *t,
     struct task *to), NULL)
-NEVER(void sched_yield_now(struct worker *w), )
+NEVER(void co__sched_yield_turn(struct worker *w, struct task *t), )
 NEVER(void task_bind(struct worker *w, struct task *t), )
 NEVER(struct task *co__stand_in(void), NULL)
 NEVER(int scope_arm_slow(struct co_scope *s, struct worker *w), 0)

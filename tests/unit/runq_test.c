@@ -285,7 +285,8 @@ model_take(struct model *m, int at)
 	return id;
 }
 
-TEST(random_operations_agree_with_a_plain_list)
+static void
+random_operations(bool shared)
 {
 	uint64_t random = test_seed(), i, n = test_count(100000, 10000000);
 	struct model deque = { .n = 0 }, fifo = { .n = 0 }, unused = { .n = 0 };
@@ -293,6 +294,7 @@ TEST(random_operations_agree_with_a_plain_list)
 	int id;
 
 	fresh();
+	runq_init(&q, shared);
 	for (id = 0; id < N; id++)
 		unused.id[unused.n++] = id;
 	for (i = 0; i < n; i++) {
@@ -342,4 +344,41 @@ TEST(random_operations_agree_with_a_plain_list)
 		}
 		ck_assert_int_eq((int)q.waiting, deque.n + fifo.n);
 	}
+}
+
+TEST(random_operations_agree_with_a_plain_list)
+{
+	random_operations(true);
+	random_operations(false);
+}
+
+/* Then neither thieves nor bands are looked for. */
+TEST(a_queue_without_thieves_is_plain_while_its_bands_are_empty)
+{
+	int i;
+
+	fresh();
+	ck_assert(!q.plain);
+	runq_init(&q, false);
+	ck_assert(q.plain);
+	push(0, BANDS);
+	ck_assert(q.plain);
+	for (i = BAND_HIGH; i < BANDS; i++) {
+		push(1, (enum runq_band)i);
+		ck_assert(!q.plain);
+		push(2, BANDS);
+		ck_assert_uint_eq(strlen(drain(&q)), i == BAND_HIGH ? 3 : 2);
+		ck_assert(q.plain);
+	}
+	push(3, BANDS);
+	push(4, BAND_HIGH);
+	ck_assert_ptr_eq(runq_exchange(&q, &tasks[0]), &tasks[4]);
+	ck_assert(q.plain);
+	ck_assert_ptr_eq(runq_exchange(&q, &tasks[4]), &tasks[3]);
+	ck_assert(!q.plain);
+	ck_assert_str_eq(drain(&q), "ea");
+	runq_init(&q, true);
+	push(4, BAND_LOW);
+	ck_assert_str_eq(drain(&q), "e");
+	ck_assert(!q.plain);
 }
