@@ -16,6 +16,7 @@
 #include "context.h"
 #include "atomic.h"
 #include "bug.h"
+#include "os.h"
 
 #if defined WEFT_ASAN
 #include <pthread.h>
@@ -252,10 +253,7 @@ static __thread sigset_t let_through;	/* used in noinline ones alone */
 static noinline void
 signals_hold(void)
 {
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &let_through);
+	os_signals_block(&let_through);
 }
 
 static noinline void

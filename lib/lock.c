@@ -128,8 +128,7 @@ co__solo_end(void)
 
 /*
  * Nobody else is alone when it returns; its own solo a worker finds as it left
- * it.  NULL is one that is just beginning, and nobody's: who is new to weft has
- * no self.
+ * it.  NULL is one that is just beginning, and nobody's.
  */
 static void
 count_in(uint32_t *count, uint32_t n)
@@ -140,7 +139,7 @@ count_in(uint32_t *count, uint32_t n)
 	if (a_load_seqcst(&co__shared) != 0)	/* pairs with co__solo_begin */
 		return;
 	solo = a_load_seqcst(&co__solo);
-	if (!solo || solo != self_get())
+	if (solo != self_get())
 		co__solo_end();
 }
 

@@ -9,9 +9,14 @@
 
 #include "atomic.h"
 
+#include <signal.h>
+
 #include <weft/co.h>
 
 co_time os_now(void);		/* CLOCK_MONOTONIC */
+
+/* All but those that a fault raises.  *ret_old: the mask before. */
+void os_signals_block(sigset_t *ret_old);
 
 /* Threads that weft makes.  All signals are blocked in them but those that a
    fault raises. */

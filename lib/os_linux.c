@@ -68,8 +68,8 @@ struct start {
 	void *arg;
 };
 
-static void
-block_signals(sigset_t *ret_old)
+void
+os_signals_block(sigset_t *ret_old)
 {
 	sigset_t all;
 
@@ -93,7 +93,7 @@ thread_main(void *arg)
 	free(arg);
 	os_to_the_end(s.fn, s.arg);
 	/* From here on TSan would keep one for a thread that is no more. */
-	block_signals(&old);
+	os_signals_block(&old);
 	return NULL;
 }
 
@@ -109,7 +109,7 @@ os_thread_start(struct os_thread *t, void (*fn)(void *), void *arg)
 		return -ENOMEM;
 	s->fn = fn;
 	s->arg = arg;
-	block_signals(&old);
+	os_signals_block(&old);
 	error = pthread_create(&handle, NULL, thread_main, s);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (error) {

@@ -141,7 +141,7 @@ machine_end(void)
 		    "a task is woken that does not wait");
 }
 
-/* --- sched.c, worker.c: no budget, so that every park comes here ---------- */
+/* --- sched.c, worker.c: turns end at once: every park comes here ----------- */
 
 struct task *
 co__sched_turn(struct worker *w)

@@ -59,20 +59,28 @@ check(struct model *m)
 	must(m->q.waiting == stealable(m));
 	must(m->q.ticks == m->ticks);
 	must(m->q.crit == 0 && m->q.stop == 0 && m->q.thief.word == 0);
+	must(m->q.plain == (!m->q.shared && bands == 0));
+}
+
+static void
+model_push(struct model *m, int id, bool old)
+{
+	int which = tasks[id].band < BANDS ? tasks[id].band :
+	    old ? FIFO : DEQUE;
+
+	m->list[which].id[m->list[which].n++] = id;
+	queued_in[id] = (int)(m - both);
 }
 
 static void
 push(struct model *m, int id, bool old)
 {
-	int which = tasks[id].band < BANDS ? tasks[id].band :
-	    old ? FIFO : DEQUE;
 	uint32_t n;
 
-	m->list[which].id[m->list[which].n++] = id;
+	model_push(m, id, old);
 	n = old ? runq_push_old(&m->q, &tasks[id]) :
 	    runq_push_new(&m->q, &tasks[id]);
 	must(n == stealable(m));
-	queued_in[id] = (int)(m - both);
 }
 
 /* High ones; a pinned one every other time; the newest of the deque; the
@@ -115,6 +123,16 @@ took(struct model *m, struct task *t, int id)
 		queued_in[id] = NONE;
 }
 
+static void
+exchange(struct model *m, int id)
+{
+	struct task *to = runq_exchange(&m->q, &tasks[id]);
+
+	took(m, to, model_take(m));
+	if (to)
+		model_push(m, id, true);
+}
+
 /* Up to half, by turns from the two lists, the oldest; then the bands. */
 static void
 steal(struct model *to, struct model *from, uint32_t most)
@@ -147,17 +165,20 @@ steal(struct model *to, struct model *from, uint32_t most)
 static void
 one_step(struct bytes *b)
 {
-	unsigned dice = byte(b), what = dice % 8, id = below(b, N);
+	unsigned dice = byte(b), what = dice % 9, id = below(b, N);
 	struct model *m = &both[dice >> 7], *other = &both[!(dice >> 7)];
 
-	if (what < 4 && queued_in[id] == NONE) {
+	if (queued_in[id] == NONE)
 		tasks[id].band = dice & 64 ? (uint8_t)(dice >> 4 & 3) : BANDS;
+	if (what < 4 && queued_in[id] == NONE) {
 		push(m, (int)id, what & 1);
+	} else if (what == 8 && queued_in[id] == NONE) {
+		exchange(m, (int)id);
 	} else if (what < 6) {
 		took(m, runq_take(&m->q), model_take(m));
 	} else if (what == 6) {
 		took(m, runq_take_oldest(&m->q, id), model_take_oldest(m, id));
-	} else {
+	} else if (other->q.shared) {
 		steal(m, other, byte(b));
 	}
 	check(&both[0]);
@@ -172,7 +193,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	memset(both, 0, sizeof both);
 	memset(tasks, 0, sizeof tasks);
-	both[0].q.shared = both[1].q.shared = 1;
+	runq_init(&both[0].q, size % 2);
+	runq_init(&both[1].q, size % 2);
 	for (i = 0; i < N; i++)
 		queued_in[i] = NONE;
 	while (b.left > 0)
