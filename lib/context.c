@@ -16,7 +16,6 @@
 #include "context.h"
 #include "atomic.h"
 #include "bug.h"
-#include "os.h"
 
 #if defined WEFT_ASAN
 #include <pthread.h>
@@ -26,7 +25,8 @@
 #if defined WEFT_TSAN
 #include <pthread.h>
 #include <sanitizer/tsan_interface.h>
-#include <signal.h>
+
+#include "os.h"
 #endif
 
 #if defined WEFT_CONTEXT_BOOST
