@@ -495,7 +495,7 @@ TEST(what_waits_behind_a_long_computation_runs_elsewhere)
 				    j == 0 ? CO_US(1) : CO_MS(40), j == 2 };
 				int64_t d = median_delay(w, &p);
 
-				ck_assert_msg(d < CO_MS(250) * test_slow(),
+				ck_assert_msg(d < CO_MS(50) * test_slow(),
 				    "%d behind it, %d workers, form %d:"
 				    " %lld us", children[i], w, (int)j,
 				    (long long)d / 1000);
@@ -666,7 +666,7 @@ TEST(descriptors_are_served_while_their_worker_computes)
 					d[j] = d[j - 1];
 				d[j] = x;
 			}
-			ck_assert_msg(d[tries / 2] < CO_MS(250) * test_slow(),
+			ck_assert_msg(d[tries / 2] < CO_MS(50) * test_slow(),
 			    "%d workers, form %d: %lld us", w, (int)i,
 			    (long long)d[tries / 2] / 1000);
 		}
