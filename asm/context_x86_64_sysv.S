@@ -28,12 +28,7 @@
  *
  * The direction flag is clear and the x87 stack empty, as at any call.
  */
-/* Where an indirect call or jump goes to. */
-#if defined __CET__ && (__CET__ & 1)
-#define ENDBR	endbr64
-#else
-#define ENDBR			/* nothing looks for it, and it takes time */
-#endif
+#include "endbr.h"
 
 	.text
 

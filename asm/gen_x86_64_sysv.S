@@ -18,12 +18,7 @@
  * inside are guessed right, and to jump only from here: 17 ns.
  */
 
-/* Where an indirect call or jump goes to. */
-#if defined __CET__ && (__CET__ & 1)
-#define ENDBR	endbr64
-#else
-#define ENDBR			/* nothing looks for it, and it takes time */
-#endif
+#include "endbr.h"
 
 /* GEN: offsets in struct gen, task, stack and self, which gen.c checks. */
 #define GEN_CTX		0x00
