@@ -84,7 +84,7 @@ extern uint32_t co__tsan_fence;
 /* True when membarrier(2) is there.  [written before the first worker runs] */
 extern bool co__have_membarrier;
 
-static inline void
+static always_inline void
 a_light_barrier(void)
 {
 	chaos_point();

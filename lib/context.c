@@ -313,14 +313,14 @@ context_adopt(struct context *c)
 	fiber_adopt(c);
 }
 
+#if defined WEFT_ASAN || defined WEFT_TSAN
+
 void
 context_drop(struct context *c)
 {
 	fiber_drop(c);
 	c->sp = NULL;
 }
-
-#if defined WEFT_ASAN || defined WEFT_TSAN
 
 #define uninstrumented \
 	noinline __attribute__((no_sanitize("address"), no_sanitize("thread")))

@@ -38,9 +38,6 @@ void context_make(struct context *c, void *lo, void *hi, void (*entry)(void));
 /* Makes *c stand for the calling thread on its own stack. */
 void context_adopt(struct context *c);
 
-/* After *c was left for good: gives back what the sanitizer keeps for it. */
-void context_drop(struct context *c);
-
 /*
  * static inline struct context *
  * context_switch(struct context *from, struct context *to);
@@ -48,6 +45,8 @@ void context_drop(struct context *c);
  *	somebody switches to it, perhaps on another thread.
  * static inline void context_leave(struct context *from, struct context *to);
  *	The same, when *from will never be switched to again.
+ * static inline void context_drop(struct context *c);
+ *	After *c was left for good: gives back what the sanitizer keeps for it.
  * static inline void context_landed(void);
  *	The first thing to call in entry().
  * static inline void context_words_default(void);

@@ -69,6 +69,7 @@ context_jump(struct context *from, struct context *to)
 struct context *context_switch(struct context *from, struct context *to);
 void context_leave(struct context *from, struct context *to);
 void context_landed(void);
+void context_drop(struct context *c);
 
 #else
 
@@ -96,6 +97,12 @@ context_leave(struct context *from, struct context *to)
 static always_inline void
 context_landed(void)
 {
+}
+
+static always_inline void
+context_drop(struct context *c)
+{
+	c->sp = NULL;
 }
 
 #endif

@@ -3,7 +3,7 @@
  * join.c - co_join, co_task_cancel, and the end of a forked task.
  *
  * Layer 6, for its select case.  The handle is the caller's memory, and he may
- * reuse it as soon as he has joined.  STATES of co__word:
+ * reuse it as soon as he has joined.  STATES of co__word (JOIN_...):
  *
  *	RUNNING --- enqueue ---> a waiter's address --- dequeue ---> RUNNING
  *	   |                          |
@@ -26,46 +26,30 @@
 #include "scope.h"
 #include "select.h"
 
-enum { RUNNING = 0, DONE = 1, BUSY = 3, JOINED = 5, TAKEN = 7 };
-
 static uint32_t cancelling;	/* [atomic] who may look at a task's record */
 
-void
-join_begin(struct co_task *h, struct task *t)
+noinline struct task *
+co__join_deliver(struct co_task *h, int ret)
 {
-	h->co__result = 0;
-	h->co__task = t;
-	h->co__id = t->id;
-	a_store_relaxed(&h->co__word, (uintptr_t)RUNNING);
-}
-
-void
-join_deliver(struct co_task *h, int ret)
-{
-	struct self *s = self_get();
 	struct task *joiner = NULL;
 	struct waiter *w;
 	uintptr_t old;
-	int index = 0;
+	int index;
 
 	h->co__result = ret;
-	if (likely(solo_enter(s))) {
-		old = a_load_relaxed(&h->co__word);
-		a_store_relaxed(&h->co__word, (uintptr_t)BUSY);
-		solo_leave(s);
-	} else {
-		old = a_xchg_acqrel(&h->co__word, (uintptr_t)BUSY);
-	}
-	if (old != RUNNING) {
+	old = a_xchg_acqrel(&h->co__word, (uintptr_t)JOIN_BUSY);
+	if (old != JOIN_RUNNING) {
 		w = (struct waiter *)old;
 		index = w->index;
-		if (wait_claim(w->task, w->ticket))
+		if (wait_claim(w->task, w->ticket)) {
 			joiner = w->task;
+			joiner->wake = index;
+		}
 	}
 	/* Pairs with join_done. */
-	a_store_release(&h->co__word, (uintptr_t)(joiner ? TAKEN : DONE));
-	if (joiner)
-		task_wake(joiner, index);
+	a_store_release(&h->co__word,
+	    (uintptr_t)(joiner ? JOIN_TAKEN : JOIN_DONE));
+	return joiner;
 }
 
 static bool
@@ -73,17 +57,17 @@ join_done(const struct co_task *h)
 {
 	uintptr_t word = a_load_acquire(&h->co__word);	/* with join_deliver */
 
-	while (unlikely(word == BUSY)) {
+	while (unlikely(word == JOIN_BUSY)) {
 		os_give_way();
 		word = a_load_acquire(&h->co__word);
 	}
-	return word == DONE;
+	return word == JOIN_DONE;
 }
 
 static int
 join_take(struct co_task *h)
 {
-	a_store_relaxed(&h->co__word, (uintptr_t)JOINED);
+	a_store_relaxed(&h->co__word, (uintptr_t)JOIN_JOINED);
 	return h->co__result;
 }
 
@@ -96,9 +80,9 @@ word_swap(struct co_task *h, uintptr_t from, uintptr_t to)
 
 	if (unlikely(!solo_enter(s)))
 		return a_cas_acqrel(&h->co__word, from, to);
-	done = h->co__word == from;
+	done = a_load_relaxed(&h->co__word) == from;
 	if (done)
-		h->co__word = to;
+		a_store_relaxed(&h->co__word, to);
 	solo_leave(s);
 	return done;
 }
@@ -107,7 +91,7 @@ word_swap(struct co_task *h, uintptr_t from, uintptr_t to)
 static int
 join_enqueue(struct co_task *h, struct waiter *w)
 {
-	if (likely(word_swap(h, RUNNING, (uintptr_t)w)))
+	if (likely(word_swap(h, JOIN_RUNNING, (uintptr_t)w)))
 		return 0;
 	return join_done(h) ? 1 : -EINVAL;
 }
@@ -121,7 +105,7 @@ join_dequeue(struct co_task *h, struct waiter *w)
 	   by plain loads and stores. */
 	if (unlikely(foreign))
 		co__foreign_enter();
-	if (!word_swap(h, (uintptr_t)w, RUNNING))
+	if (!word_swap(h, (uintptr_t)w, JOIN_RUNNING))
 		join_done(h);
 	if (unlikely(foreign))
 		co__foreign_leave();
@@ -135,7 +119,7 @@ join_check(const struct co_task *h, const struct task *t)
 	if (!h || h->co__id == 0)
 		return -EINVAL;
 	word = a_load_relaxed(&h->co__word);
-	if (word == JOINED || word == TAKEN)
+	if (word == JOIN_JOINED || word == JOIN_TAKEN)
 		return -EINVAL;
 	/* Of one that has ended the record may be another's, its id too. */
 	if (!(word & 1) && h->co__task == t && h->co__id == t->id)
@@ -143,11 +127,59 @@ join_check(const struct co_task *h, const struct task *t)
 	return 0;
 }
 
-EXPORT int
-co_join(struct co_task *h)
+static noinline int
+wait_among_others(struct co_task *h, struct task *t)
+{
+	struct waiter w;
+	int code;
+
+	w.task = t;
+	w.index = 0;
+	w.ticket = wait_begin(t, WAIT_JOIN, h);
+	code = join_enqueue(h, &w);
+	if (unlikely(code != 0)) {
+		if (!wait_cancel(t, w.ticket))
+			wait_park(t, CO_FOREVER);	/* cancelled */
+		return code < 0 ? code : join_take(h);
+	}
+	code = wait_park(t, CO_FOREVER);
+	if (likely(code >= 0))
+		return join_take(h);
+	join_dequeue(h, &w);
+	return code;
+}
+
+/* A function of its own, which returns by a jump: see send_wait in chan.c. */
+static noinline returns_by_jump int
+join_wait(struct co_task *h, struct task *t)
+{
+	struct self *self = self_get();
+	struct waiter w;
+	int code;
+
+	if (unlikely(!alone_enter(self)))
+		return wait_among_others(h, t);
+	if (unlikely(a_load_relaxed(&h->co__word) != JOIN_RUNNING)) {
+		alone_leave(self);
+		return -EINVAL;		/* another one joins */
+	}
+	w.task = t;
+	w.index = 0;
+	w.ticket = wait_begin(t, WAIT_JOIN, h);
+	a_store_relaxed(&h->co__word, (uintptr_t)&w);
+	alone_leave(self);
+	code = alone_park(t);
+	if (likely(code >= 0))
+		return join_take(h);
+	join_dequeue(h, &w);
+	return code;
+}
+
+/* The caller is a thread, or there is something to say before a wait. */
+static noinline int
+join_unusual(struct co_task *h)
 {
 	struct task *t = task_self();
-	struct waiter w;
 	int code;
 
 	if (unlikely(!t))
@@ -160,21 +192,20 @@ co_join(struct co_task *h)
 		return code;
 	if (join_done(h))
 		return join_take(h);
-	w.task = t;
-	w.index = 0;
-	w.ticket = wait_begin(t, WAIT_JOIN, h);
-	code = join_enqueue(h, &w);
-	if (unlikely(code != 0)) {
-		if (!wait_cancel(t, w.ticket))
-			wait_park(t, CO_FOREVER);	/* cancelled */
-		return code < 0 ? code : join_take(h);
-	}
-	code = wait_park(t, CO_FOREVER);
-	if (unlikely(code < 0)) {
-		join_dequeue(h, &w);
-		return code;
-	}
-	return join_take(h);
+	return join_wait(h, t);
+}
+
+/* Calls nothing but what it does last, so that it saves no registers. */
+EXPORT int
+co_join(struct co_task *h)
+{
+	struct task *t = self_get()->current;
+
+	if (unlikely(!t) || unlikely(!h) || unlikely(h->co__id == 0) ||
+	    (a_load_relaxed(&h->co__word) & 1) ||
+	    unlikely(h->co__task == t) || unlikely(a_load_relaxed(&t->ended)))
+		return join_unusual(h);
+	return join_wait(h, t);
 }
 
 /* The record lasts as long as its runtime, and that until join_settle. */

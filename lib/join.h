@@ -7,12 +7,50 @@
 #ifndef WEFT_JOIN_H
 #define WEFT_JOIN_H
 
-#include "task.h"
+#include "alone.h"
+#include "waiter.h"
+
+/* In co__word, as long as that is odd: */
+enum { JOIN_DONE = 1, JOIN_BUSY = 3, JOIN_JOINED = 5, JOIN_TAKEN = 7 };
+/* ... else it is the waiter of who joins, or */
+#define JOIN_RUNNING	((uintptr_t)0)
 
 /* Before t can run. */
-void join_begin(struct co_task *h, struct task *t);
-/* t, which was forked with handle h, returned ret.  h may be gone after it. */
-void join_deliver(struct co_task *h, int ret);
+static always_inline void
+join_begin(struct co_task *h, struct task *t)
+{
+	h->co__task = t;
+	h->co__id = t->id;
+	a_store_relaxed(&h->co__word, JOIN_RUNNING);
+}
+
+struct task *co__join_deliver(struct co_task *h, int ret);
+
+/*
+ * A task that was forked with handle h returned ret.  Gives its joiner, claimed
+ * and told what task_wake tells: the caller must wake him.  h may be gone.
+ */
+static always_inline struct task *
+join_deliver(struct self *self, struct co_task *h, int ret)
+{
+	const struct waiter *w;
+	struct task *joiner = NULL;
+
+	if (unlikely(!alone_enter(self)))
+		return co__join_deliver(h, ret);
+	h->co__result = ret;
+	w = (const struct waiter *)a_load_relaxed(&h->co__word);
+	if (w && alone_claim(w->task, w->ticket)) {
+		joiner = w->task;
+		joiner->wake = w->index;
+	}
+	/* Pairs with join_done. */
+	a_store_release(&h->co__word,
+	    (uintptr_t)(joiner ? JOIN_TAKEN : JOIN_DONE));
+	alone_leave(self);
+	return joiner;
+}
+
 /* All tasks of a runtime have ended: when it returns, no co_task_cancel looks
    at a record of theirs any more. */
 void join_settle(void);

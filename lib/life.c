@@ -12,7 +12,7 @@
 #include "join.h"
 #include "local.h"
 #include "sched.h"
-#include "scope.h"
+#include "scope_child.h"
 
 #include <stdlib.h>
 
@@ -162,8 +162,30 @@ drop_value(struct task *t)
 	t->handle = NULL;
 }
 
-static noinline int
-launch(const struct launch *l)
+/* t, which is new, will call fn(arg). */
+static always_inline void
+begin(struct task *t, const struct task *parent, co_fn *fn, void *arg,
+    struct co_task *handle, void *site)
+{
+	t->u.begin.fn = fn;
+	t->u.begin.arg = arg;
+	t->u.begin.site = site;
+	t->u.begin.parent = parent->id;
+	t->handle = handle;
+	if (handle)
+		join_begin(handle, t);
+}
+
+/* t, which has a stack promised, does not begin after all. */
+static void
+not_begun(struct worker *w, struct task *t)
+{
+	stack_unreserve_cached(&w->stacks, stack_size_of(t));
+	task_free(w, t);
+}
+
+static int
+launch_checked(const struct launch *l)
 {
 	struct self *s = self_get();
 	struct worker *w;
@@ -190,10 +212,7 @@ launch(const struct launch *l)
 	t = task_new(w);
 	if (unlikely(!t))
 		return -ENOMEM;
-	t->u.begin.fn = l->fn;
-	t->u.begin.arg = l->arg;
-	t->u.begin.site = l->site;
-	t->u.begin.parent = parent->id;
+	begin(t, parent, l->fn, l->arg, l->handle, l->site);
 	if (l->options)
 		apply_options(t, l->options, w->rt);
 	if (l->value && !value_fits(t, l, w->rt)) {
@@ -206,9 +225,6 @@ launch(const struct launch *l)
 		task_free(w, t);
 		return code;
 	}
-	t->handle = l->handle;
-	if (l->handle)
-		join_begin(l->handle, t);
 	locals = parent->u.run.ext->locals;
 	late = value_waits(l, locals);
 	code = late ? keep_value(t, l) : 0;
@@ -216,8 +232,7 @@ launch(const struct launch *l)
 		code = scope_add(scope, t);
 	if (unlikely(code < 0)) {
 		drop_value(t);
-		stack_unreserve_cached(&w->stacks, stack_size_of(t));
-		task_free(w, t);
+		not_begun(w, t);
 		return code;
 	}
 	if ((l->value && !late) || locals || (l->options && l->options->name))
@@ -227,45 +242,68 @@ launch(const struct launch *l)
 	return 0;
 }
 
-/* The same for the usual case: no options, no value, no locals to inherit. */
-static always_inline int
-launch_plain(co_fn *fn, void *arg, struct co_task *handle, void *site)
+static noinline int
+launch(const struct launch *l)
 {
-	struct self *s = self_get();
-	struct worker *w;
-	struct task *t;
-	int code;
+	int code = launch_checked(l);
 
-	if (unlikely(!s->worker || !s->current || !fn))
-		return -EINVAL;
-	if (unlikely(s->current->u.run.ext->locals != NULL))
-		return launch(&(struct launch){ .fn = fn, .arg = arg,
-		    .handle = handle, .site = site });
-	w = s->worker;
-	t = task_new(w);
-	if (unlikely(!t))
-		return -ENOMEM;
-	t->u.begin.fn = fn;
-	t->u.begin.arg = arg;
-	t->u.begin.site = site;
-	t->u.begin.parent = s->current->id;
-	t->handle = handle;
-	code = stack_reserve_cached(&w->stacks, 0);
-	if (likely(code == 0)) {
-		if (handle)
-			join_begin(handle, t);
-		code = scope_add(s->current->scope, t);
-		if (unlikely(code < 0))
-			stack_unreserve_cached(&w->stacks, 0);
-	} else {
-		worker_recall_stacks(w->rt);
-	}
+	if (unlikely(code < 0) && l->handle)
+		l->handle->co__id = 0;	/* nothing to join or to cancel */
+	return code;
+}
+
+static noinline int
+launch_unusual(co_fn *fn, void *arg, struct co_task *handle, void *site)
+{
+	return launch(&(struct launch){ .fn = fn, .arg = arg,
+	    .handle = handle, .site = site });
+}
+
+/* The rest of launch_plain, where locks and thieves are to be thought of. */
+static noinline int
+launch_among_others(struct worker *w, struct task *t, struct co_scope *scope)
+{
+	struct co_task *handle = t->handle;
+	int code = scope_add(scope, t);
+
 	if (unlikely(code < 0)) {
-		task_free(w, t);
+		not_begun(w, t);
+		if (handle)
+			handle->co__id = 0;
 		return code;
 	}
 	stat_add(w, spawned, 1);
 	sched_start(w, t);
+	return 0;
+}
+
+/*
+ * The usual case: no options, no value, no locals to inherit, and all that it
+ * takes is at hand.  Calls nothing but what it does last, so that it saves no
+ * registers.
+ */
+static always_inline int
+launch_plain(co_fn *fn, void *arg, struct co_task *handle, void *site)
+{
+	struct self *s = self_get();
+	struct worker *w = s->worker;
+	const struct task *parent = s->current;
+	struct co_scope *scope;
+	struct task *t;
+
+	if (unlikely(!w) || unlikely(!parent) || unlikely(!fn) ||
+	    unlikely(parent->u.run.ext->locals != NULL) ||
+	    unlikely(!task_at_hand(w)) || unlikely(!stack_at_hand(&w->stacks)))
+		return launch_unusual(fn, arg, handle, site);
+	stack_reserve_one(&w->stacks);
+	t = task_take(w);
+	scope = parent->scope;
+	begin(t, parent, fn, arg, handle, site);
+	if (unlikely(w->runq.shared) || !scope_add_alone(s, scope, t))
+		return launch_among_others(w, t, scope);
+	stat_add(w, spawned, 1);
+	trace_spawn(t, fn);
+	runq_push_first(&w->runq, t);
 	return 0;
 }
 
@@ -293,14 +331,9 @@ co__go(co_fn *fn, const void *value, size_t size, size_t align)
 EXPORT int
 co_fork(struct co_task *t, co_fn *fn, void *arg)
 {
-	int code;
-
 	if (unlikely(!t))
 		return -EINVAL;
-	code = launch_plain(fn, arg, t, __builtin_return_address(0));
-	if (unlikely(code < 0))
-		t->co__id = 0;	/* nothing to join, nothing to cancel */
-	return code;
+	return launch_plain(fn, arg, t, __builtin_return_address(0));
 }
 
 /* --- ending --------------------------------------------------------------- */
@@ -314,10 +347,12 @@ end_runtime(struct runtime *rt)
 	worker_wake_all(rt);
 }
 
-static always_inline void
+/* Gives whom the end of t wakes, if any. */
+static always_inline struct task *
 end_of_life(struct worker *w, struct task *t, int ret)
 {
 	struct co_task *h = t->handle;
+	struct task *joiner = NULL, *owner;
 
 	co__locks_none_held("a coroutine ends while it holds a lock");
 	bug_if(t->scope != t->home);	/* co_scope_enter without its leave */
@@ -326,12 +361,18 @@ end_of_life(struct worker *w, struct task *t, int ret)
 	stat_add(w, ended, 1);
 	if (h) {
 		scope_hide_task(t);
-		join_deliver(h, ret);
+		joiner = join_deliver(&w->self, h, ret);
 	}
-	if (likely(t->home != NULL))
-		scope_remove(t, ret);
-	else
+	if (unlikely(!t->home)) {
 		end_runtime(w->rt);
+		return joiner;
+	}
+	owner = scope_remove(&w->self, t, ret);
+	if (likely(!owner))
+		return joiner;
+	if (joiner)
+		task_wake(joiner, joiner->wake);
+	return owner;
 }
 
 /* May `to`, which has not begun, go on with t's stack? */
@@ -363,7 +404,7 @@ take_over(struct worker *w, struct task *t, struct task *to)
 	return to;
 }
 
-static void
+static always_inline void
 leave_for_good(struct worker *w, struct task *t, struct task *to)
 {
 	trace_switch(t, to);
@@ -385,7 +426,7 @@ void
 co__task_main(void)
 {
 	struct worker *w;
-	struct task *t, *to;
+	struct task *t, *to, *woken;
 	int ret;
 
 	context_landed();
@@ -395,7 +436,12 @@ co__task_main(void)
 	for (;;) {
 		ret = t->u.run.ext->fn(t->u.run.ext->arg);
 		w = worker_self();
-		end_of_life(w, t, ret);
+		woken = end_of_life(w, t, ret);
+		if (woken) {
+			if (likely(sched_hand_on(w, woken)))
+				leave_for_good(w, t, woken);
+			task_wake(woken, woken->wake);
+		}
 		to = sched_next(w);
 		if (likely(can_take_over(w, t, to)))
 			t = take_over(w, t, to);

@@ -33,7 +33,7 @@ band_pop(struct runq *q, enum runq_band b)
 	if (t && b != BAND_PINNED)
 		runq_count(q, -1);
 	if (!q->band[b].head)
-		runq_set_bands(q, q->bands & ~(1u << b));
+		a_store_relaxed(&q->bands, q->bands & ~(1u << b));
 	return t;
 }
 

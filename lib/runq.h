@@ -51,8 +51,6 @@ struct runq {
 	uint32_t bands;		/* [section; read by runq_has_any] bit i:
 				   band[i] is not empty */
 	uint32_t shared;	/* [const] there are thieves */
-	bool plain;		/* [owner] no thieves, and all bands are empty;
-				   false all the time where there are thieves */
 	uint32_t crit;		/* [atomic] the owner is inside */
 	uint32_t stop cache_aligned;	/* [atomic] a thief wants in */
 	struct lock thief;	/* one thief at a time */
@@ -141,20 +139,19 @@ runq_has_any(const struct runq *q)
 	return a_load_acquire(&q->waiting) || a_load_acquire(&q->bands);
 }
 
-static always_inline void
-runq_set_bands(struct runq *q, uint32_t bands)
-{
-	a_store_relaxed(&q->bands, bands);
-	if (!q->shared)
-		q->plain = bands == 0;
-}
-
 static inline void
 runq_init(struct runq *q, bool shared)
 {
 	memset(q, 0, sizeof *q);
 	q->shared = shared;
-	q->plain = !shared;
+}
+
+/* Of a queue without thieves: t, which is of no band, runs next. */
+static always_inline void
+runq_push_first(struct runq *q, struct task *t)
+{
+	tasklist_push_head(&q->deque, t);
+	runq_count(q, 1);
 }
 
 /* Puts t where it runs next; returns how many now wait. */
@@ -168,7 +165,7 @@ runq_push_new(struct runq *q, struct task *t)
 		tasklist_push_head(&q->deque, t);
 	} else {
 		tasklist_push_tail(&q->band[t->band], t);
-		runq_set_bands(q, q->bands | 1u << t->band);
+		a_store_relaxed(&q->bands, q->bands | 1u << t->band);
 	}
 	if (t->band != BAND_PINNED)
 		runq_count(q, 1);
@@ -188,7 +185,7 @@ runq_push_old(struct runq *q, struct task *t)
 		tasklist_push_tail(&q->fifo, t);
 	} else {
 		tasklist_push_tail(&q->band[t->band], t);
-		runq_set_bands(q, q->bands | 1u << t->band);
+		a_store_relaxed(&q->bands, q->bands | 1u << t->band);
 	}
 	if (t->band != BAND_PINNED)
 		runq_count(q, 1);
@@ -199,18 +196,14 @@ runq_push_old(struct runq *q, struct task *t)
 
 struct task *co__runq_take_band(struct runq *q);
 
-/* Takes what runs next; NULL: nothing. */
+/* Inside a section, or where there are no thieves. */
 static always_inline struct task *
-runq_take(struct runq *q)
+runq_pop(struct runq *q)
 {
-	const bool plain = q->plain;
 	struct task *t = NULL;
 
-	if (!plain) {
-		runq_enter(q);
-		if (unlikely(q->bands))
-			t = co__runq_take_band(q);
-	}
+	if (unlikely(q->bands))
+		t = co__runq_take_band(q);
 	if (likely(!t)) {
 		t = tasklist_pop_head(&q->deque);
 		if (!t)
@@ -221,9 +214,28 @@ runq_take(struct runq *q)
 			t = co__runq_take_band(q);
 	}
 	a_store_relaxed(&q->ticks, q->ticks + 1);
-	if (!plain)
-		runq_leave(q);
 	return t;
+}
+
+/* Takes what runs next; NULL: nothing. */
+static always_inline struct task *
+runq_take(struct runq *q)
+{
+	struct task *t;
+
+	if (!q->shared)
+		return runq_pop(q);
+	runq_enter(q);
+	t = runq_pop(q);
+	runq_leave(q);
+	return t;
+}
+
+/* What runs next has never been here: counts as if it had. */
+static always_inline void
+runq_pass(struct runq *q)
+{
+	a_store_relaxed(&q->ticks, q->ticks + 1);
 }
 
 struct task *co__runq_exchange_band(struct runq *q, struct task *t);
@@ -255,12 +267,11 @@ runq_exchange(struct runq *q, struct task *t)
 {
 	struct task *to;
 
-	if (unlikely(t->band != BANDS))
+	if (unlikely(t->band != BANDS) ||
+	    unlikely(a_load_relaxed(&q->bands)))
 		return co__runq_exchange_band(q, t);
-	if (q->plain)
+	if (!q->shared)
 		return runq_swap(q, t);
-	if (unlikely(a_load_relaxed(&q->bands)))
-		return co__runq_exchange_band(q, t);
 	runq_enter(q);
 	to = runq_swap(q, t);
 	runq_leave(q);

@@ -119,13 +119,6 @@ sched_ready_late(struct task *t)
 		ready_elsewhere(w, t);
 }
 
-void
-sched_start(struct worker *w, struct task *t)
-{
-	trace_spawn(t, t->u.begin.fn);
-	sched_call_help(w, runq_push_new(&w->runq, t));
-}
-
 bool
 sched_take_inbound(struct worker *w)
 {
@@ -220,7 +213,18 @@ co__sched_yield_turn(struct worker *w, struct task *t)
 	(void)sched_switch(w, t, to);
 }
 
-/* What a task that has ended leaves behind; we are off its stack now. */
+static noinline void
+bury_unusual(struct worker *w, struct task *t, struct stack *s)
+{
+	if (unlikely(w->census))
+		w->rt->hooks->stack_left(w, t);
+	context_drop(&t->u.run.ctx);
+	task_free(w, t);
+	stack_put(&w->stacks, s);
+}
+
+/* What a task that has ended leaves behind; we are off its stack now.  Calls
+   nothing but what it does last, so that it saves no registers. */
 void
 co__sched_bury(struct worker *w)
 {
@@ -228,9 +232,11 @@ co__sched_bury(struct worker *w)
 	struct stack *s = t->u.run.ext->stack;
 
 	w->dead = NULL;
-	if (unlikely(w->census))
-		w->rt->hooks->stack_left(w, t);
+	if (unlikely(w->census || w->free_count >= TASKS_KEPT)) {
+		bury_unusual(w, t, s);
+		return;
+	}
 	context_drop(&t->u.run.ctx);
-	task_free(w, t);
+	task_put(w, t);
 	stack_put(&w->stacks, s);
 }

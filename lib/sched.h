@@ -46,6 +46,14 @@ sched_call_help(struct worker *w, uint32_t waiting)
 		co__call_help(w);
 }
 
+/* Spawned: queues t as the newest of this worker. */
+static always_inline void
+sched_start(struct worker *w, struct task *t)
+{
+	trace_spawn(t, t->u.begin.fn);
+	sched_call_help(w, runq_push_new(&w->runq, t));
+}
+
 static always_inline bool
 sched_turn_is_over(const struct worker *w)
 {
@@ -59,6 +67,23 @@ sched_next(struct worker *w)
 	if (unlikely(sched_turn_is_over(w)))
 		return co__sched_turn(w);
 	return runq_take(&w->runq);
+}
+
+/*
+ * t was claimed by the task that now leaves w.  True: it runs next, as if
+ * sched_ready and sched_next had put it on the queue and taken it off.
+ */
+static always_inline bool
+sched_hand_on(struct worker *w, struct task *t)
+{
+	if (unlikely(t->worker != w) || unlikely(t->band != BANDS) ||
+	    unlikely(a_load_relaxed(&w->runq.bands)) ||
+	    unlikely(sched_turn_is_over(w)))
+		return false;
+	trace_ready(t);
+	chaos_point();
+	runq_pass(&w->runq);
+	return true;
 }
 
 /*

@@ -22,30 +22,6 @@
  */
 #include "scope_inside.h"
 
-static void
-child_link(struct co_scope *s, struct task *c)
-{
-	struct task *head = s->co__children[CHILD_FIRST];
-
-	c->sib_next = head;
-	c->sib_prev = NULL;
-	if (head)
-		head->sib_prev = c;
-	s->co__children[CHILD_FIRST] = c;
-	a_store_relaxed(&s->co__count, s->co__count + 1);
-}
-
-static void
-child_unlink(struct co_scope *s, struct task *c)
-{
-	if (c->sib_prev)
-		c->sib_prev->sib_next = c->sib_next;
-	else
-		s->co__children[CHILD_FIRST] = c->sib_next;
-	if (c->sib_next)
-		c->sib_next->sib_prev = c->sib_prev;
-	a_store_relaxed(&s->co__count, s->co__count - 1);
-}
 /* --- children ------------------------------------------------------------- */
 
 /*
@@ -78,11 +54,8 @@ scope_add(struct co_scope *s, struct task *child)
 		return -EINVAL;		/* it could outlive its runtime */
 	lock_take(&owner->lock, LOCK_TASK);
 	code = s->co__ended;
-	if (likely(code == 0)) {
-		a_store_relaxed(&child->home, s); /* flat_visit may look */
-		child->scope = s;
+	if (likely(code == 0))
 		child_link(s, child);
-	}
 	lock_drop(&owner->lock, LOCK_TASK);
 	return likely(code == 0) ? 0 : refused(s, code);
 }
@@ -100,17 +73,13 @@ child_failed(struct co_scope *s, int ret)
 	scope_end(s, ret, false);
 }
 
-void
-scope_remove(struct task *child, int ret)
+noinline struct task *
+co__scope_remove(struct task *child, int ret)
 {
 	struct co_scope *s = child->home;
 	struct task *owner = s->co__owner;
 	bool last;
 
-	if (s->co__flat) {
-		flat_remove(s, child);
-		return;
-	}
 	lock_take(&owner->lock, LOCK_TASK);
 	/* A canceller may hold the child's lock while it holds the owner's;
 	   it has let go of both when we get here. */
@@ -123,8 +92,10 @@ scope_remove(struct task *child, int ret)
 	last = s->co__count == 0 && s->co__ticket != 0 &&
 	    wait_claim(owner, s->co__ticket);
 	lock_drop(&owner->lock, LOCK_TASK);
-	if (last)
-		task_wake(owner, 0);
+	if (!last)
+		return NULL;
+	owner->wake = 0;
+	return owner;
 }
 
 /* --- entering and leaving ------------------------------------------------- */

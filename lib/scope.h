@@ -13,8 +13,6 @@
 
 /* A child enters s before it can run: 0, or the code of s. */
 int scope_add(struct co_scope *s, struct task *child);
-/* A child leaves its home; ret < 0 is a failure, unless it was forked. */
-void scope_remove(struct task *child, int ret);
 
 /* Arms the scope's own deadline, the first time: 0, or -ENOMEM. */
 int scope_arm_slow(struct co_scope *s, struct worker *w);

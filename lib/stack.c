@@ -223,6 +223,22 @@ co__stack_reserve_slow(struct stack_cache *c, size_t size)
 	return cache_reserve(c, size);
 }
 
+/* The cache is full: many go back at once. */
+void
+co__stack_unreserve_slow(struct stack_cache *c, size_t size)
+{
+	struct stack_pool *p = c->pool;
+	uint32_t more;
+
+	if (size != 0 || c->credit <= CREDIT_BATCH) {
+		stack_unreserve(p, size);
+		return;
+	}
+	more = c->credit - CREDIT_BATCH;
+	stack_cache_add(c->credit, -more);
+	stack_class_put(p, &p->class, NULL, 0, more + 1);
+}
+
 /*
  * p->lock held.  Moves warm stacks into a cache that has run out, as long as
  * its credit covers them.

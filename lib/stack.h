@@ -125,6 +125,7 @@ void stack_fault_thread_fini(void);
 
 void co__stack_cache_share(struct stack_cache *c);
 int co__stack_reserve_slow(struct stack_cache *c, size_t size);
+void co__stack_unreserve_slow(struct stack_cache *c, size_t size);
 struct stack *co__stack_get_slow(struct stack_cache *c, size_t size);
 void co__stack_put_slow(struct stack_cache *c, struct stack *s);
 
@@ -142,12 +143,25 @@ stack_cache_share(struct stack_cache *c)
 		co__stack_cache_share(c);
 }
 
+/* May stack_reserve_one be called? */
+static inline bool
+stack_at_hand(const struct stack_cache *c)
+{
+	return c->credit != 0;
+}
+
+static inline void
+stack_reserve_one(struct stack_cache *c)
+{
+	stack_cache_add(c->credit, -1);
+}
+
 static inline int
 stack_reserve_cached(struct stack_cache *c, size_t size)
 {
-	if (unlikely(size != 0 || c->credit == 0))
+	if (unlikely(size != 0 || !stack_at_hand(c)))
 		return co__stack_reserve_slow(c, size);
-	stack_cache_add(c->credit, -1);
+	stack_reserve_one(c);
 	return 0;
 }
 
@@ -156,22 +170,29 @@ stack_unreserve_cached(struct stack_cache *c, size_t size)
 {
 	if (unlikely(size != 0 ||
 	    c->count + c->credit >= a_load_relaxed(&c->max)))
-		stack_unreserve(c->pool, size);
+		co__stack_unreserve_slow(c, size);
 	else
 		stack_cache_add(c->credit, 1);
+}
+
+/* There is a stack in it. */
+static inline struct stack *
+stack_get_one(struct stack_cache *c)
+{
+	struct stack *s = c->top;
+
+	c->top = s->next;
+	stack_cache_add(c->count, -1);
+	stack_cache_add(c->credit, 1);
+	return s;
 }
 
 static inline struct stack *
 stack_get(struct stack_cache *c, size_t size)
 {
-	struct stack *s = c->top;
-
-	if (unlikely(size != 0 || !s))
+	if (unlikely(size != 0 || !c->top))
 		return co__stack_get_slow(c, size);
-	c->top = s->next;
-	stack_cache_add(c->count, -1);
-	stack_cache_add(c->credit, 1);
-	return s;
+	return stack_get_one(c);
 }
 
 static inline void

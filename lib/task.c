@@ -6,13 +6,13 @@
  * worker keeps free ones of its own; batches move through the runtime.
  *
  *	I1  a record on a free list has id 0.
- *	I2  a worker keeps at most KEEP free records.
+ *	I2  a worker keeps at most TASKS_KEPT free records.
  */
 #include "worker.h"
 
 #include <stdlib.h>
 
-enum { CHUNK = 64 * 1024, KEEP = 4096, BATCH = 2048 };
+enum { CHUNK = 64 * 1024, BATCH = 2048 };
 
 struct slab_chunk {
 	struct slab_chunk *next;	/* [const] */
@@ -69,8 +69,9 @@ refill(struct worker *w)
 	return true;
 }
 
-static cold void
-give_batch(struct worker *w)
+/* The worker has one more than it keeps. */
+cold void
+co__task_give_batch(struct worker *w)
 {
 	struct runtime *rt = w->rt;
 	struct task *chain = w->free_tasks, *last = chain;
@@ -107,17 +108,6 @@ co__task_new_slow(struct worker *w)
 }
 
 void
-task_free(struct worker *w, struct task *t)
-{
-	a_store_relaxed(&t->id, 0);
-	a_fence_release();	/* then the next one's facts: snap.c */
-	t->next = w->free_tasks;
-	w->free_tasks = t;
-	if (unlikely(++w->free_count > KEEP))
-		give_batch(w);
-}
-
-void
 task_slab_free(struct runtime *rt)
 {
 	struct slab_chunk *c;
@@ -148,24 +138,26 @@ task_each(struct runtime *rt, void (*fn)(struct task *, void *), void *arg)
 	task_each_some(rt, NULL, UINT32_MAX, fn, arg);
 }
 
-static void
-take_value(struct task *t, struct task_ext *e)
+/* Of a task that has a value, when all else is in its place. */
+static noinline void
+take_value(struct task *t)
 {
+	struct task_ext *e = t->u.run.ext;
 	size_t size = task_value_size(t);
 
-	if (size <= sizeof t->u.begin.arg) {
-		memcpy(e->value, &t->u.begin.arg, size);
+	if (size <= sizeof e->arg) {
+		memcpy(e->value, &e->arg, size);
 	} else {
-		memcpy(e->value, t->u.begin.arg, size);
-		free(t->u.begin.arg);
+		memcpy(e->value, e->arg, size);
+		free(e->arg);
 	}
 	e->arg = e->value;
 	t->handle = NULL;
 }
 
 /* FRAME: hi | struct task_ext | the coroutine's first frame | ... lo */
-void
-task_rebind(struct worker *w, struct task *t, struct stack *s)
+static always_inline void
+rebind(struct worker *w, struct task *t, struct stack *s)
 {
 	struct task_ext *e = (struct task_ext *)(void *)(s->hi -
 	    round_up(sizeof *e, 16));
@@ -173,8 +165,6 @@ task_rebind(struct worker *w, struct task *t, struct stack *s)
 	e->stack = s;
 	e->fn = t->u.begin.fn;
 	e->arg = t->u.begin.arg;
-	if (unlikely(task_has_value(t)))
-		take_value(t, e);
 	e->site = t->u.begin.site;
 	e->parent = t->u.begin.parent;
 	e->wait_obj = NULL;
@@ -189,11 +179,35 @@ task_rebind(struct worker *w, struct task *t, struct stack *s)
 }
 
 void
-task_bind(struct worker *w, struct task *t)
+task_rebind(struct worker *w, struct task *t, struct stack *s)
+{
+	rebind(w, t, s);
+	if (unlikely(task_has_value(t)))
+		take_value(t);
+}
+
+static noinline void
+bind_unusual(struct worker *w, struct task *t)
 {
 	struct stack *s = stack_get(&w->stacks,
 	    task_stack_size(t->size_code));
 
 	task_rebind(w, t, s);
+	context_make(&t->u.run.ctx, s->lo, t->u.run.ext, co__task_main);
+}
+
+/* Calls nothing but what it does last, so that it saves no registers. */
+void
+task_bind(struct worker *w, struct task *t)
+{
+	struct stack *s;
+
+	if (unlikely(t->size_code != 0 || !w->stacks.top ||
+	    task_has_value(t))) {
+		bind_unusual(w, t);
+		return;
+	}
+	s = stack_get_one(&w->stacks);
+	rebind(w, t, s);
 	context_make(&t->u.run.ctx, s->lo, t->u.run.ext, co__task_main);
 }

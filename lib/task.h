@@ -78,11 +78,14 @@ struct task_ext {
 	co_time wait_since;	/* [task] worker->now of then: coarse */
 	uint32_t wait_reason;	/* [task] enum wait_reason */
 	struct stack *stack;	/* [const] NULL for a stand-in */
+	/* No two side by side that are so in u.begin: gcc would copy them as
+	   one, and that load waits for both stores of the spawn to leave for
+	   the cache. */
 	co_fn *fn;		/* [const] */
-	void *arg;		/* [const] */
-	void *site;		/* [const] return address of the spawn */
 	uint64_t parent;	/* [const] id of the spawner */
+	void *arg;		/* [const] */
 	struct locals *locals;	/* [task] counted; NULL: none */
+	void *site;		/* [const] return address of the spawn */
 	uint64_t trimmed;	/* [trim.c] the wait it was trimmed in */
 	char name[TASK_NAME];	/* [task] "" when none */
 	_Alignas(16) char value[TASK_VALUE];	/* [task] what co_go copied */

@@ -197,8 +197,6 @@ runtime_let_in(struct runtime *rt, uint32_t *let_in)
 void sched_ready(struct task *t);
 /* The same, behind the others: what slept, or waited for a descriptor. */
 void sched_ready_late(struct task *t);
-/* Spawned: queues t as the newest of this worker. */
-void sched_start(struct worker *w, struct task *t);
 
 /* --- worker.c ------------------------------------------------------------- */
 
@@ -227,15 +225,19 @@ void worker_recall_stacks(struct runtime *rt);
 
 struct task *co__task_new_slow(struct worker *w);
 
-/* An ordinary coroutine that has not begun; NULL: no memory. */
+/* Is there a record that task_take may give? */
+static always_inline bool
+task_at_hand(const struct worker *w)
+{
+	return w->free_tasks && w->next_id != w->end_id;
+}
+
 static always_inline struct task *
-task_new(struct worker *w)
+task_take(struct worker *w)
 {
 	static const struct task fresh = { .kind = TASK_CORO, .band = BANDS };
 	struct task *t = w->free_tasks;
 
-	if (unlikely(!t) || unlikely(w->next_id == w->end_id))
-		return co__task_new_slow(w);
 	w->free_tasks = t->next;
 	w->free_count--;
 	t->worker = w;
@@ -244,7 +246,36 @@ task_new(struct worker *w)
 	return t;
 }
 
-void task_free(struct worker *w, struct task *t);
+/* An ordinary coroutine that has not begun; NULL: no memory. */
+static always_inline struct task *
+task_new(struct worker *w)
+{
+	return likely(task_at_hand(w)) ? task_take(w) : co__task_new_slow(w);
+}
+
+enum { TASKS_KEPT = 4096 };	/* by a worker */
+
+void co__task_give_batch(struct worker *w);
+
+/* The worker has room for one more. */
+static always_inline void
+task_put(struct worker *w, struct task *t)
+{
+	a_store_relaxed(&t->id, 0);
+	a_fence_release();	/* then the next one's facts: snap.c */
+	t->next = w->free_tasks;
+	w->free_tasks = t;
+	w->free_count++;
+}
+
+static always_inline void
+task_free(struct worker *w, struct task *t)
+{
+	task_put(w, t);
+	if (unlikely(w->free_count > TASKS_KEPT))
+		co__task_give_batch(w);
+}
+
 /* Gives it its stack, and its ext at the top of it. */
 void task_bind(struct worker *w, struct task *t);
 void task_rebind(struct worker *w, struct task *t, struct stack *s);

@@ -218,6 +218,27 @@ feed_pipe(void *arg)
 }
 
 static int
+says_yes(void *arg)
+{
+	(void)arg;
+	return 1;
+}
+
+/* Each of its children ends by making it the next to run. */
+static int
+forker(void *arg)
+{
+	struct co_task t;
+
+	(void)arg;
+	while (!is_set()) {
+		test_result(co_fork(&t, says_yes, NULL), 0);
+		test_result(co_join(&t), 1);
+	}
+	return 0;
+}
+
+static int
 crowd(void *arg)
 {
 	struct co_scope s;
@@ -228,6 +249,7 @@ crowd(void *arg)
 		test_result(co_spawn(ponger, NULL), 0);
 		test_result(co_spawn(always_ready, NULL), 0);
 		test_result(co_spawn(always_ready, NULL), 0);
+		test_result(co_spawn(forker, NULL), 0);
 		test_result(co_spawn(victim, NULL), 0);
 		test_result(co_spawn(timer_victim, NULL), 0);
 		test_result(co_spawn(fd_victim, NULL), 0);

@@ -62,6 +62,8 @@
 #define a_cas_seqcst(p, old, new)	explore__cas(p, old, new)
 
 #define a_compiler_barrier()	__asm__ volatile("" ::: "memory")
+/* Loads and stores keep their order; stores may only come late. */
+#define a_fence_release()	a_compiler_barrier()
 #define a_fence_seqcst()	explore_fence(explore__site(OP_FENCE, ""))
 
 /* A model may say that there is no membarrier(2). */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * flat_model.c - the end of the root scope against a spawn and an end in it:
- * FLAT in scope_inside.h, scope_end.c.
+ * FLAT in scope_child.h, scope_end.c.
  *
  * What models/scope_flat.pml says of the protocol.  The scope's owner waits in
  * co_scope_leave: then the walk over its own tree makes no barrier.
@@ -84,9 +84,9 @@ end_of_child(void)
 static const struct explore_bug bugs_of_spawn[] = {
 	BUG_AT("BUG_LIGHT_END", "not told", LEFT_OUT, OP_HEAVY, "flat_end",
 	    NULL, .nth = 1),
-	BUG_AT("BUG_NO_LOOK", "not told", FORGED, OP_LOAD, "flat_add",
+	BUG_AT("BUG_NO_LOOK", "not told", FORGED, OP_LOAD, "flat_enter",
 	    "&root->co__ended"),
-	BUG_AT("BUG_NO_HOME", "not told", LEFT_OUT, OP_STORE, "flat_add",
+	BUG_AT("BUG_NO_HOME", "not told", LEFT_OUT, OP_STORE, "flat_enter",
 	    "&child->home"),
 	BUG_LAST
 };

@@ -104,7 +104,7 @@ machine_task(int thread)
 void
 machine_cancel_wait(void)
 {
-	struct task *t = &machine.task[0];
+	struct task *t = machine_task(0);
 	uint64_t park = a_load_acquire(&t->park);
 
 	if (park & PARK_WAITING && wait_claim(t, park))

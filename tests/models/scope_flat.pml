@@ -2,7 +2,7 @@
 /*
  * scope_flat.pml - the root scope ends while its children come and go.
  *
- * Of: scope_inside.h, scope_end.c (FLAT: flat_add, flat_remove, flat_visit,
+ * Of: scope_child.h, scope_end.c (FLAT: flat_add, flat_remove, flat_visit,
  * wait_children).  The root scope keeps no list.  Child 0, which worker 0 has
  * spawned, runs on worker 1 and spawns child 1, which runs on worker 0.  Each
  * ends when it is cancelled, or before.  Meanwhile the main coroutine ends the

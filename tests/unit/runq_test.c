@@ -352,33 +352,29 @@ TEST(random_operations_agree_with_a_plain_list)
 	random_operations(false);
 }
 
-/* Then neither thieves nor bands are looked for. */
-TEST(a_queue_without_thieves_is_plain_while_its_bands_are_empty)
+/* The straight way is left while there is something in a band, and no longer. */
+TEST(bands_are_seen_with_thieves_and_without)
 {
-	int i;
+	int i, shared;
 
-	fresh();
-	ck_assert(!q.plain);
-	runq_init(&q, false);
-	ck_assert(q.plain);
-	push(0, BANDS);
-	ck_assert(q.plain);
-	for (i = BAND_HIGH; i < BANDS; i++) {
-		push(1, (enum runq_band)i);
-		ck_assert(!q.plain);
-		push(2, BANDS);
-		ck_assert_uint_eq(strlen(drain(&q)), i == BAND_HIGH ? 3 : 2);
-		ck_assert(q.plain);
+	for (shared = 0; shared < 2; shared++) {
+		fresh();
+		runq_init(&q, shared);
+		push(0, BANDS);
+		for (i = BAND_HIGH; i < BANDS; i++) {
+			push(1, (enum runq_band)i);
+			ck_assert_uint_eq(q.bands, 1u << i);
+			push(2, BANDS);
+			ck_assert_uint_eq(strlen(drain(&q)),
+			    i == BAND_HIGH ? 3 : 2);
+			ck_assert_uint_eq(q.bands, 0);
+		}
+		push(3, BANDS);
+		push(4, BAND_HIGH);
+		ck_assert_ptr_eq(runq_exchange(&q, &tasks[0]), &tasks[4]);
+		ck_assert_uint_eq(q.bands, 0);
+		ck_assert_ptr_eq(runq_exchange(&q, &tasks[4]), &tasks[3]);
+		ck_assert_uint_eq(q.bands, 1u << BAND_HIGH);
+		ck_assert_str_eq(drain(&q), "ea");
 	}
-	push(3, BANDS);
-	push(4, BAND_HIGH);
-	ck_assert_ptr_eq(runq_exchange(&q, &tasks[0]), &tasks[4]);
-	ck_assert(q.plain);
-	ck_assert_ptr_eq(runq_exchange(&q, &tasks[4]), &tasks[3]);
-	ck_assert(!q.plain);
-	ck_assert_str_eq(drain(&q), "ea");
-	runq_init(&q, true);
-	push(4, BAND_LOW);
-	ck_assert_str_eq(drain(&q), "e");
-	ck_assert(!q.plain);
 }
