@@ -2,8 +2,9 @@
 /*
  * alone.h - locking, waking and parking as a lone worker does it: inline.
  *
- * Layer 5.  Built on sched, park.  Used by chan.c and select.c, where a few
- * instructions count: a message is about two hundred of them.
+ * Layer 5.  Built on sched, park.  Used where a few instructions count: by
+ * chan.c and select.c, as a message is about two hundred of them, and at the
+ * beginning and the end of a coroutine (join, scope_child.h).
  *
  * Each of these does what a general call does, in the only case that is left
  * while the caller is in the section of its solo (lock.h):

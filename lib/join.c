@@ -19,7 +19,9 @@
  *	            JOINED
  *
  * A joiner that gives up waits while the word says BUSY (a dozen instructions):
- * so the waiter that join_deliver looks at is alive.
+ * so the waiter that co__join_deliver looks at is alive.  A lone worker goes to
+ * DONE or TAKEN at once (join_deliver): there it is its section that keeps the
+ * waiter alive.
  */
 #include "join.h"
 #include "os.h"

@@ -238,7 +238,7 @@ launch_checked(const struct launch *l)
 	if ((l->value && !late) || locals || (l->options && l->options->name))
 		bind_now(w, t, l, locals);
 	stat_add(w, spawned, 1);
-	sched_start(w, t);
+	sched_start(w, t, l->fn);
 	return 0;
 }
 
@@ -264,6 +264,7 @@ static noinline int
 launch_among_others(struct worker *w, struct task *t, struct co_scope *scope)
 {
 	struct co_task *handle = t->handle;
+	co_fn *fn = t->u.begin.fn;
 	int code = scope_add(scope, t);
 
 	if (unlikely(code < 0)) {
@@ -273,7 +274,7 @@ launch_among_others(struct worker *w, struct task *t, struct co_scope *scope)
 		return code;
 	}
 	stat_add(w, spawned, 1);
-	sched_start(w, t);
+	sched_start(w, t, fn);
 	return 0;
 }
 
@@ -365,7 +366,7 @@ end_of_life(struct worker *w, struct task *t, int ret)
 	}
 	if (unlikely(!t->home)) {
 		end_runtime(w->rt);
-		return joiner;
+		return NULL;
 	}
 	owner = scope_remove(&w->self, t, ret);
 	if (likely(!owner))

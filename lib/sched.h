@@ -46,11 +46,11 @@ sched_call_help(struct worker *w, uint32_t waiting)
 		co__call_help(w);
 }
 
-/* Spawned: queues t as the newest of this worker. */
+/* Spawned, to run fn: queues t as the newest of this worker. */
 static always_inline void
-sched_start(struct worker *w, struct task *t)
+sched_start(struct worker *w, struct task *t, co_fn *fn)
 {
-	trace_spawn(t, t->u.begin.fn);
+	trace_spawn(t, fn);
 	sched_call_help(w, runq_push_new(&w->runq, t));
 }
 
@@ -82,6 +82,7 @@ sched_hand_on(struct worker *w, struct task *t)
 		return false;
 	trace_ready(t);
 	chaos_point();
+	sched_call_help(w, a_load_relaxed(&w->runq.waiting) + 1);
 	runq_pass(&w->runq);
 	return true;
 }

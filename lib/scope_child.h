@@ -131,7 +131,7 @@ scope_add_alone(struct self *self, struct co_scope *s, struct task *child)
 struct task *co__scope_remove(struct task *child, int ret);
 
 /* A child leaves its home; ret < 0 is a failure, unless it was forked.  Gives
-   whom the caller must wake, with 0: who waits for the last child. */
+   whom the caller must wake, with 0: who waits for this last child. */
 static always_inline struct task *
 scope_remove(struct self *self, struct task *child, int ret)
 {
@@ -143,7 +143,7 @@ scope_remove(struct self *self, struct task *child, int ret)
 	}
 	if (unlikely(ret < 0) || unlikely(!alone_enter(self)))
 		return co__scope_remove(child, ret);
-	if (unlikely(s->co__count == 1)) {	/* somebody may wait for it */
+	if (unlikely(s->co__count == 1 && s->co__ticket != 0)) {
 		alone_leave(self);
 		return co__scope_remove(child, ret);
 	}

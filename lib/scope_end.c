@@ -2,7 +2,7 @@
 /*
  * scope_end.c - how a scope ends early, and all that is inside it.
  *
- * Layer 5.  The invariants I1 to I5 are in scope.c; FLAT is in scope_inside.h.
+ * Layer 5.  The invariants I1 to I5 are in scope.c; FLAT is in scope_child.h.
  *
  * Locks: from the outer task to the inner, as deep as the tree is, while a
  * cancellation walks it (end_tree); so nothing on its path can end meanwhile.

@@ -174,6 +174,7 @@ rebind(struct worker *w, struct task *t, struct stack *s)
 	e->wait_reason = WAIT_NONE;
 	e->name[0] = '\0';
 	s->owner = t;
+	t->u.run.ctx.sp = NULL;		/* not u.begin.fn, for dumps */
 	t->u.run.ext = e;
 	a_store_release(&t->bound, 1);	/* pairs with dumps */
 }

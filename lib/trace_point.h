@@ -10,7 +10,8 @@
  *	spawn	task, function		a coroutine is queued for the first time
  *	switch	from, to		NULL: the worker's own stack
  *	park	task, reason, object	a wait begins (enum wait_reason)
- *	ready	task			claimed by who wakes it, and queued
+ *	ready	task			claimed by who wakes it, and queued, or
+ *					next to run
  *	steal	worker, from, count	indices of workers
  */
 #ifndef WEFT_TRACE_POINT_H

@@ -6,7 +6,7 @@
  * then it joins again.  Each wait has a waiter in a frame of its own, which is
  * gone when the wait is over; the handle is gone when it has been joined.
  *
- * BUG_NO_BUSY		frame_is_alive: join_deliver says DONE at once, and
+ * BUG_NO_BUSY		frame_is_alive: co__join_deliver says DONE at once, and
  *			looks at the waiter afterwards
  * BUG_NO_DEQUEUE	frame_is_alive: a cancelled joiner leaves its waiter
  * BUG_NO_BUSY_WAIT	frame_is_alive: it does not wait while the word says BUSY
@@ -46,7 +46,7 @@ inline on_handle()
 	d_step { handle_is_alive = handle; assert(handle_is_alive) }
 }
 
-active proctype task()			/* join_deliver */
+active proctype task()			/* co__join_deliver */
 {
 	byte old;
 	bool won;
