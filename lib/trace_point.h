@@ -35,7 +35,7 @@
 
 #else
 
-#define trace_spawn(task, fn)		((void)0)
+#define trace_spawn(task, fn)		((void)(fn))
 #define trace_switch(from, to)		((void)0)
 #define trace_park(task, why, obj)	((void)0)
 #define trace_ready(task)		((void)0)
