@@ -242,14 +242,19 @@ launch_checked(const struct launch *l)
 	return 0;
 }
 
+/* Of a launch that failed there is nothing to join or to cancel. */
+static int
+launched(struct co_task *handle, int code)
+{
+	if (unlikely(code < 0) && handle)
+		handle->co__id = 0;
+	return code;
+}
+
 static noinline int
 launch(const struct launch *l)
 {
-	int code = launch_checked(l);
-
-	if (unlikely(code < 0) && l->handle)
-		l->handle->co__id = 0;	/* nothing to join or to cancel */
-	return code;
+	return launched(l->handle, launch_checked(l));
 }
 
 static noinline int
@@ -269,9 +274,7 @@ launch_among_others(struct worker *w, struct task *t, struct co_scope *scope)
 
 	if (unlikely(code < 0)) {
 		not_begun(w, t);
-		if (handle)
-			handle->co__id = 0;
-		return code;
+		return launched(handle, code);
 	}
 	stat_add(w, spawned, 1);
 	sched_start(w, t, fn);

@@ -92,7 +92,7 @@ runq_take_oldest(struct runq *q, uint32_t turn)
 	runq_enter(q);
 	for (i = 0; i < 2 + BANDS && !t; i++)
 		t = oldest_of(q, (turn + i) % (2 + BANDS));
-	a_store_relaxed(&q->ticks, q->ticks + 1);
+	runq_tick(q);
 	runq_leave(q);
 	return t;
 }

@@ -132,6 +132,14 @@ runq_count(struct runq *q, int32_t n)
 	a_store_relaxed(&q->waiting, q->waiting + (uint32_t)n);
 }
 
+/* A task was taken, or looked for in vain; or one runs next that would have
+   been taken, had it been put here. */
+static always_inline void
+runq_tick(struct runq *q)
+{
+	a_store_relaxed(&q->ticks, q->ticks + 1);
+}
+
 /* Pinned ones as well, which `waiting` leaves out.  May be asked by anybody. */
 static inline bool
 runq_has_any(const struct runq *q)
@@ -213,7 +221,7 @@ runq_pop(struct runq *q)
 		else if (unlikely(q->bands & 1u << BAND_LOW))
 			t = co__runq_take_band(q);
 	}
-	a_store_relaxed(&q->ticks, q->ticks + 1);
+	runq_tick(q);
 	return t;
 }
 
@@ -229,13 +237,6 @@ runq_take(struct runq *q)
 	t = runq_pop(q);
 	runq_leave(q);
 	return t;
-}
-
-/* What runs next has never been here: counts as if it had. */
-static always_inline void
-runq_pass(struct runq *q)
-{
-	a_store_relaxed(&q->ticks, q->ticks + 1);
 }
 
 struct task *co__runq_exchange_band(struct runq *q, struct task *t);
@@ -257,7 +258,7 @@ runq_swap(struct runq *q, struct task *t)
 					   the next yield waits for that */
 		q->fifo.tail = t;
 	}
-	a_store_relaxed(&q->ticks, q->ticks + 1);
+	runq_tick(q);
 	return to;
 }
 

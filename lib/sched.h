@@ -83,7 +83,7 @@ sched_hand_on(struct worker *w, struct task *t)
 	trace_ready(t);
 	chaos_point();
 	sched_call_help(w, a_load_relaxed(&w->runq.waiting) + 1);
-	runq_pass(&w->runq);
+	runq_tick(&w->runq);
 	return true;
 }
 
