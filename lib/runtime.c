@@ -108,7 +108,8 @@ worker_init(struct worker *w, struct runtime *rt, uint32_t index)
 	w->self.worker = w;
 	w->census = rt->flags & CO_STACK_CENSUS;
 	w->turn_picks = TURN_PICKS;
-	w->turn_end = TURN_PICKS;
+	w->help_from = HELP_FROM;
+	w->self.turn_end = TURN_PICKS;
 	w->watch_gap = CO_MS(1);
 	w->random = 0x9e3779b97f4a7c15u * (index + 1);
 	runq_init(&w->runq, rt->nworkers > 1);

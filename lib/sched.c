@@ -152,19 +152,31 @@ sched_take_inbound(struct worker *w)
 
 /* --- what runs next ------------------------------------------------------- */
 
+/* How many are worth a thief, where `picks` of them took so long? */
+static uint32_t
+help_from(const struct worker *w, co_time took, co_time picks, co_time now)
+{
+	if (took < picks * TALK_TICK && sched_gathered(w->rt, now))
+		return UINT32_MAX;
+	return took < picks * FINE_TICK ? FINE_BACKLOG : HELP_FROM;
+}
+
 /* Keeps a turn near TURN_TIME, whatever the tasks do between waits. */
 static void
 adapt_turn(struct worker *w, co_time now)
 {
 	co_time took = now - w->now;
 
-	if (took > TURN_TIME && w->turn_picks > 1)
-		w->turn_picks /= 2;
-	else if (took < TURN_TIME / 4 && w->turn_picks < TURN_PICKS)
-		w->turn_picks *= 2;
-	a_store_relaxed(&w->fine, took < (co_time)w->turn_picks * FINE_TICK);
+	if (likely(!w->self.quarrels)) {	/* else it was cut short */
+		if (took > TURN_TIME && w->turn_picks > 1)
+			w->turn_picks /= 2;
+		else if (took < TURN_TIME / 4 && w->turn_picks < TURN_PICKS)
+			w->turn_picks *= 2;
+		a_store_relaxed(&w->help_from,
+		    help_from(w, took, w->turn_picks, now));
+	}
 	w->now = now;
-	w->turn_end = w->runq.ticks + (uint32_t)w->turn_picks;
+	w->self.turn_end = w->runq.ticks + (uint32_t)w->turn_picks;
 	w->turns++;
 }
 
@@ -181,7 +193,7 @@ co__sched_turn(struct worker *w)
 	if (a_load_relaxed(&co__shared))
 		co__solo_try(&w->self, now);
 	sched_take_inbound(w);
-	if (now >= a_load_relaxed(&w->timers.next) ||
+	if (w->self.quarrels || now >= a_load_relaxed(&w->timers.next) ||
 	    now - w->polled >= POLL_EVERY ||
 	    a_load_relaxed(&w->rt->over)) {
 		w->go_native = true;

@@ -18,16 +18,25 @@ bool sched_take_inbound(struct worker *w);
 
 enum {
 	FINE_TICK = 1000,	/* ns: who runs shorter is fine-grained */
-	FINE_BACKLOG = 16	/* of those, this many are worth a second
+	FINE_BACKLOG = 16,	/* of those, this many are worth a second
 				   worker: a guess, not measured */
+	TALK_TICK = 16 * 1000,	/* ns: who runs longer is worth one also where
+				   workers have quarrelled */
+	TALK_TIME = 50 * 1000 * 1000	/* ns: so long do they stay apart */
 };
+
+/* Has a worker gathered lately (worker.c)? */
+static always_inline bool
+sched_gathered(const struct runtime *rt, co_time now)
+{
+	return now - a_load_relaxed(&rt->gathered) < TALK_TIME;
+}
 
 /* Are so many waiting tasks of w worth a thief? */
 static always_inline bool
 sched_wants_help(const struct worker *w, uint32_t waiting)
 {
-	return waiting >= 2 && (waiting >= FINE_BACKLOG ||
-	    !a_load_relaxed(&w->fine));
+	return waiting >= a_load_relaxed(&w->help_from);
 }
 
 /*
@@ -57,7 +66,7 @@ sched_start(struct worker *w, struct task *t, co_fn *fn)
 static always_inline bool
 sched_turn_is_over(const struct worker *w)
 {
-	return w->runq.ticks >= w->turn_end;
+	return w->runq.ticks >= w->self.turn_end;
 }
 
 /* What runs next on w; NULL: nothing, or w->go_native is set. */

@@ -27,6 +27,13 @@ struct self {
 				   NULL on a worker's own stack */
 	struct worker *worker;	/* [const] NULL: a thread that is not ours */
 	void *entering;		/* [this thread] gen.c: whose the stack is */
+	uint64_t turn_end;	/* [this thread] worker: runq.ticks, when the
+				   next pick is a sched_turn; 0: at once */
+	int64_t contended_at;	/* [this thread] worker: when it last had met
+				   another QUARREL locks that were held */
+	uint32_t contended;	/* [this thread] so many since */
+	bool quarrels;		/* [this thread] QUARREL of them came in
+				   QUARREL_TIME: its next turn gathers */
 	uint8_t ranks[SELF_RANKS];	/* [this thread] debug build */
 	uint32_t mutexes;	/* [this thread] debug build: pthread mutexes
 				   that the coroutine holds; os_hold.c */

@@ -51,6 +51,8 @@ enum {
 	LONE_GAP = 20 * 1000,	/* ns that a lone task may wait for its worker
 				   to come by: a guess, not measured */
 	STEAL_MOST = 256,
+	GATHER_GAP = 500 * 1000,	/* ns */
+	GATHER_ROUNDS = 8,
 	WATCH_MIN = 1000 * 1000,	/* ns */
 	WATCH_MAX = 8 * 1000 * 1000,
 	STUCK_POLLS = 16,		/* of a stuck worker's loop, at most */
@@ -170,6 +172,31 @@ tidy(struct worker *w)
 
 /* --- searching ------------------------------------------------------------ */
 
+/* Up to half of v's; how many. */
+static int
+rob(struct worker *w, struct worker *v)
+{
+	int got = runq_steal(&w->runq, &v->runq, STEAL_MOST);
+
+	if (got) {
+		trace_steal(w->index, v->index, got);
+		stat_add(w, steals, 1);
+		stat_add(w, stolen, got);
+		a_store_relaxed(&v->help_gap, 0);
+	}
+	return got;
+}
+
+/* Who has n waiting and has come by its scheduler so often in that time. */
+static bool
+is_best_left_alone(const struct runtime *rt, uint32_t n, uint64_t ticks,
+    co_time time, co_time now)
+{
+	if (sched_gathered(rt, now))
+		return ticks > (uint64_t)time / TALK_TICK;
+	return n < FINE_BACKLOG && ticks > (uint64_t)time / FINE_TICK;
+}
+
 /* Looks at v; takes from it what has waited long enough. */
 static int
 try_victim(struct worker *w, struct worker *v, co_time now)
@@ -177,7 +204,6 @@ try_victim(struct worker *w, struct worker *v, co_time now)
 	struct look *l = &w->looks[v->index];
 	uint32_t n = a_load_relaxed(&v->runq.waiting);
 	uint64_t ticks = a_load_relaxed(&v->runq.ticks);
-	int got;
 
 	if (n == 0 || l->at == 0 || (n == 1 && ticks != l->ticks)) {
 		l->at = n ? now : 0;
@@ -186,21 +212,50 @@ try_victim(struct worker *w, struct worker *v, co_time now)
 	}
 	if (now - l->at < (n == 1 ? LONE_GAP : LOOK_GAP))
 		return 0;
-	if (n < FINE_BACKLOG &&
-	    ticks - l->ticks > (uint64_t)(now - l->at) / FINE_TICK) {
+	if (is_best_left_alone(w->rt, n, ticks - l->ticks, now - l->at, now)) {
 		l->at = now;
 		l->ticks = ticks;
 		return 0;
 	}
 	l->at = 0;
-	got = runq_steal(&w->runq, &v->runq, STEAL_MOST);
-	if (got) {
-		trace_steal(w->index, v->index, got);
-		stat_add(w, steals, 1);
-		stat_add(w, stolen, got);
-		a_store_relaxed(&v->help_gap, 0);
+	return rob(w, v);
+}
+
+/* Any worker but w that does not sleep; NULL: there is none. */
+static struct worker *
+awake_other(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	uint32_t i, at = random_below(w, rt->nworkers);
+
+	for (i = 0; i < rt->nworkers; i++, at++) {
+		struct worker *v = &rt->workers[at % rt->nworkers];
+
+		if (v != w && !a_load_relaxed(&v->asleep))
+			return v;
 	}
-	return got;
+	return NULL;
+}
+
+/*
+ * w waits for locks that others hold all the time (lock.c): it takes what waits
+ * from another worker, which then runs dry and sleeps.  One gathers at a time:
+ * two would take everything from each other.
+ */
+static cold void
+gather(struct worker *w)
+{
+	struct runtime *rt = w->rt;
+	co_time last = a_load_relaxed(&rt->gathered);
+	struct worker *v = awake_other(w);
+	int i;
+
+	w->self.quarrels = false;
+	if (!v || w->now - last < GATHER_GAP ||
+	    !a_cas_acquire(&rt->gathered, last, w->now))
+		return;
+	for (i = 0; i < GATHER_ROUNDS && rob(w, v); i++)
+		;		/* each takes half */
 }
 
 static bool
@@ -551,6 +606,8 @@ next_task(struct worker *w)
 			w->go_native = false;
 			sched_take_inbound(w);
 			serve_own(w);
+			if (unlikely(w->self.quarrels))
+				gather(w);
 			t = runq_take_oldest(&w->runq, w->turns);
 		} else {
 			/* Counts: who always finds one task more must come by

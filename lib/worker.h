@@ -47,6 +47,7 @@ struct hooks {
 enum {
 	WORKERS_MAX = 1024,
 	TURN_PICKS = 256,
+	HELP_FROM = 2,		/* waiting tasks, as a rule */
 	WATCHES = 2,
 	SPIN_TIME = 40 * 1000	/* ns: about what it costs to be woken */
 };
@@ -68,13 +69,11 @@ struct worker {
 	struct self self;		/* first: self_get()->worker's own */
 	struct runtime *rt;		/* [const] */
 	uint32_t index;			/* [const] */
-	uint64_t turn_end;		/* [owner] runq.ticks, when the next
-					   pick is a sched_turn */
 	int32_t turn_picks;		/* [owner] so many are a turn */
 	uint32_t turns;			/* [owner] */
 	bool go_native;			/* [owner] poll before the next task */
-	bool fine;			/* [owner; read by all] its tasks ran
-					   shortly in the last turn */
+	uint32_t help_from;		/* [owner; read by all] so many that
+					   wait are worth a thief */
 	struct task *prev;		/* [owner] whom it switched away from */
 	struct task *dead;		/* [owner] ended, still on its stack */
 	struct task *pending;		/* [owner] picked, may be on_cpu yet */
@@ -125,6 +124,8 @@ struct runtime {
 	uint32_t roused;		/* [atomic] sleepers ever taken out of
 					   their sleep; wraps */
 	uint32_t searching;		/* [atomic] */
+	co_time gathered;		/* [atomic] when a worker last took all
+					   from one it quarrelled with */
 	uint32_t watch[WATCHES];	/* [atomic] sleepers that watch the
 					   busy: worker.c */
 	uint32_t inject_count cache_aligned;	/* [atomic] */
