@@ -64,7 +64,7 @@ note_contention(struct self *s)
 		s->turn_end = 0;
 	}
 	s->contended = 0;
-	s->contended_at = now;
+	a_store_relaxed(&s->contended_at, now);
 }
 
 /*

@@ -294,6 +294,27 @@ os_map(size_t size)
 	return at == MAP_FAILED ? NULL : at;
 }
 
+void *
+os_map_coloured(size_t size, unsigned colour)
+{
+	size_t page = os_page(), more = (COLOURS - 1) * page, head;
+	char *at;
+
+	size = round_up(size, page);
+	if (size > PTRDIFF_MAX - more)
+		return NULL;
+	at = os_map(size + more);
+	if (!at)
+		return NULL;
+	head = (colour - (uintptr_t)at / page) % COLOURS * page;
+	/* At the limit of maps it may be refused: then addresses are lost. */
+	if (head > 0)
+		(void)munmap(at, head);
+	if (head < more)
+		(void)munmap(at + head + size, more - head);
+	return at + head;
+}
+
 void
 os_unmap(void *at, size_t size)
 {

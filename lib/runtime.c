@@ -333,7 +333,8 @@ build(struct runtime *rt)
 
 	rt->stacks = stack_pool_new(rt->default_stack,
 	    rt->flags & CO_STACK_UNGUARDED);
-	rt->workers = os_map(rt->nworkers * sizeof *rt->workers);
+	rt->workers = os_map_coloured(rt->nworkers * sizeof *rt->workers,
+	    COLOUR_WORKER);
 	if (!rt->stacks || !rt->workers)
 		return -ENOMEM;
 	for (i = 0; i < rt->nworkers && code == 0; i++)

@@ -29,8 +29,8 @@ struct self {
 	void *entering;		/* [this thread] gen.c: whose the stack is */
 	uint64_t turn_end;	/* [this thread] worker: runq.ticks, when the
 				   next pick is a sched_turn; 0: at once */
-	int64_t contended_at;	/* [this thread] worker: when it last had met
-				   another QUARREL locks that were held */
+	int64_t contended_at;	/* [this thread; read by all] worker: when it
+				   last had met QUARREL locks that were held */
 	uint32_t contended;	/* [this thread] so many since */
 	bool quarrels;		/* [this thread] QUARREL of them came in
 				   QUARREL_TIME: its next turn gathers */

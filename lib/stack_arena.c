@@ -166,13 +166,9 @@ guard_by_advice(struct stack_arena *a, uint32_t i, enum guard_mode *mode)
 static void *
 arena_map(size_t size)
 {
-	void *at;
+	void *at = os_map_coloured(size, COLOUR_STACKS);
 
-	if (chaos_fail())
-		return NULL;
-	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE |
-	    MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-	if (at == MAP_FAILED)
+	if (!at)
 		return NULL;
 	/* A huge page under a stack of which one page is used wastes 2 MiB.
 	   Kernels without huge pages refuse, which is as good. */

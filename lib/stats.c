@@ -20,6 +20,7 @@ read_worker(struct worker *w, struct co_worker_stats *ret)
 	ret->sleeps = a_load_relaxed(&w->stats.sleeps);
 	ret->polls = a_load_relaxed(&w->stats.polls);
 	ret->timers = a_load_relaxed(&w->stats.timers);
+	ret->gathers = a_load_relaxed(&w->stats.gathers);
 }
 
 static void
@@ -33,6 +34,7 @@ add(struct co_worker_stats *sum, const struct co_worker_stats *x)
 	sum->sleeps += x->sleeps;
 	sum->polls += x->polls;
 	sum->timers += x->timers;
+	sum->gathers += x->gathers;
 }
 
 static void

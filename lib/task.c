@@ -31,7 +31,7 @@ static bool
 add_chunk(struct worker *w)
 {
 	struct runtime *rt = w->rt;
-	struct slab_chunk *c = os_map(CHUNK);
+	struct slab_chunk *c = os_map_coloured(CHUNK, COLOUR_TASKS);
 	uint32_t i;
 
 	if (!c)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker.c - a worker on its own stack: polling, searching, sleeping.
+ * worker.c - a worker on its own stack: polling, sleeping, the loop.
  *
- * Layer 4.  A worker with nothing to run looks at what others have (search),
+ * Layer 4.  A worker with nothing to run looks at what others have (search.c),
  * and then sleeps in its reactor's poll.
  *
  * WAKE.  Nothing is left runnable while everybody sleeps:
@@ -31,28 +31,12 @@
  *	    holds watch 0, or watch 1 when that is free, and not deep: who goes
  *	    to work sees to it (hand_on_watch).
  *	W2  rt->watch[i] is 0, or (index + 1) * 2 + deep of who holds it.
- *
- * Which tasks to steal: those that have waited.  A thief looks twice, some
- * microseconds apart.  It leaves a worker alone that switches more than once in
- * a microsecond and has only a few waiting: these talk to each other, and on
- * two processors they would talk through a cache line that costs more than all
- * they do (buffered channel, four to four: 9 ns a message on one worker, 94 on
- * two).
  */
 #include "sched.h"
 
 #include "ticket.h"
 
-#include <stdlib.h>
-
 enum {
-	SPIN_POLL = 5 * 1000,	/* ns between looks at the own loop */
-	LOOK_GAP = 10 * 1000,	/* ns between two looks at a backlog */
-	LONE_GAP = 20 * 1000,	/* ns that a lone task may wait for its worker
-				   to come by: a guess, not measured */
-	STEAL_MOST = 256,
-	GATHER_GAP = 500 * 1000,	/* ns */
-	GATHER_ROUNDS = 8,
 	WATCH_MIN = 1000 * 1000,	/* ns */
 	WATCH_MAX = 8 * 1000 * 1000,
 	STUCK_POLLS = 16,		/* of a stuck worker's loop, at most */
@@ -60,18 +44,6 @@ enum {
 	DEPUTY_WATCH = 20 * 1000 * 1000,
 	DEEP_WATCH = 500 * 1000 * 1000
 };
-
-static uint32_t
-random_below(struct worker *w, uint32_t n)
-{
-	uint64_t x = w->random;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	w->random = x;
-	return (uint32_t)((x >> 32) * n >> 32);
-}
 
 /* --- waking --------------------------------------------------------------- */
 
@@ -170,182 +142,6 @@ tidy(struct worker *w)
 	a_store_release(&rt->tidy_at, rt->hooks->tidy(w));
 }
 
-/* --- searching ------------------------------------------------------------ */
-
-/* Up to half of v's; how many. */
-static int
-rob(struct worker *w, struct worker *v)
-{
-	int got = runq_steal(&w->runq, &v->runq, STEAL_MOST);
-
-	if (got) {
-		trace_steal(w->index, v->index, got);
-		stat_add(w, steals, 1);
-		stat_add(w, stolen, got);
-		a_store_relaxed(&v->help_gap, 0);
-	}
-	return got;
-}
-
-/* Who has n waiting and has come by its scheduler so often in that time. */
-static bool
-is_best_left_alone(const struct runtime *rt, uint32_t n, uint64_t ticks,
-    co_time time, co_time now)
-{
-	if (sched_gathered(rt, now))
-		return ticks > (uint64_t)time / TALK_TICK;
-	return n < FINE_BACKLOG && ticks > (uint64_t)time / FINE_TICK;
-}
-
-/* Looks at v; takes from it what has waited long enough. */
-static int
-try_victim(struct worker *w, struct worker *v, co_time now)
-{
-	struct look *l = &w->looks[v->index];
-	uint32_t n = a_load_relaxed(&v->runq.waiting);
-	uint64_t ticks = a_load_relaxed(&v->runq.ticks);
-
-	if (n == 0 || l->at == 0 || (n == 1 && ticks != l->ticks)) {
-		l->at = n ? now : 0;
-		l->ticks = ticks;
-		return 0;
-	}
-	if (now - l->at < (n == 1 ? LONE_GAP : LOOK_GAP))
-		return 0;
-	if (is_best_left_alone(w->rt, n, ticks - l->ticks, now - l->at, now)) {
-		l->at = now;
-		l->ticks = ticks;
-		return 0;
-	}
-	l->at = 0;
-	return rob(w, v);
-}
-
-/* Any worker but w that does not sleep; NULL: there is none. */
-static struct worker *
-awake_other(struct worker *w)
-{
-	struct runtime *rt = w->rt;
-	uint32_t i, at = random_below(w, rt->nworkers);
-
-	for (i = 0; i < rt->nworkers; i++, at++) {
-		struct worker *v = &rt->workers[at % rt->nworkers];
-
-		if (v != w && !a_load_relaxed(&v->asleep))
-			return v;
-	}
-	return NULL;
-}
-
-/*
- * w waits for locks that others hold all the time (lock.c): it takes what waits
- * from another worker, which then runs dry and sleeps.  One gathers at a time:
- * two would take everything from each other.
- */
-static cold void
-gather(struct worker *w)
-{
-	struct runtime *rt = w->rt;
-	co_time last = a_load_relaxed(&rt->gathered);
-	struct worker *v = awake_other(w);
-	int i;
-
-	w->self.quarrels = false;
-	if (!v || w->now - last < GATHER_GAP ||
-	    !a_cas_acquire(&rt->gathered, last, w->now))
-		return;
-	for (i = 0; i < GATHER_ROUNDS && rob(w, v); i++)
-		;		/* each takes half */
-}
-
-static bool
-backlog_anywhere(struct worker *w)
-{
-	struct runtime *rt = w->rt;
-	uint32_t i;
-
-	for (i = 0; i < rt->nworkers; i++)
-		if (&rt->workers[i] != w &&
-		    sched_wants_help(&rt->workers[i],
-		    a_load_relaxed(&rt->workers[i].runq.waiting)))
-			return true;
-	return false;
-}
-
-static bool
-search_round(struct worker *w, co_time now)
-{
-	struct runtime *rt = w->rt;
-	uint32_t i, at = random_below(w, rt->nworkers);
-
-	if (sched_take_inbound(w))
-		return true;
-	for (i = 0; i < rt->nworkers; i++, at++) {
-		struct worker *v = &rt->workers[at % rt->nworkers];
-
-		if (v != w && try_victim(w, v, now))
-			return true;
-	}
-	return false;
-}
-
-/* Has the own loop something?  A searcher is no worse a listener for it. */
-static bool
-poll_own(struct worker *w, co_time now)
-{
-	if (now - w->polled < SPIN_POLL)
-		return false;
-	w->polled = now;
-	return w->rt->reactor->poll(w->reactor, 0) > 0 &&
-	    runq_has_any(&w->runq);
-}
-
-/* Is it worth while to go on?  Only who works makes work for others. */
-static bool
-search_on(struct worker *w, co_time now)
-{
-	struct runtime *rt = w->rt;
-
-	return !a_load_relaxed(&rt->over) &&
-	    now < a_load_relaxed(&w->timers.next) &&
-	    a_load_relaxed(&rt->asleep_count) +
-	    a_load_relaxed(&rt->searching) < rt->nworkers;
-}
-
-/*
- * One of few: true when there is something to run.  Where all workers share one
- * processor nobody spins: two looks then come from two searches.
- */
-static bool
-search(struct worker *w)
-{
-	struct runtime *rt = w->rt;
-	co_time start, now;
-	bool found = false;
-	int i;
-
-	if (rt->nworkers == 1)
-		return sched_take_inbound(w);
-	if (a_add_seqcst(&rt->searching, 1) >= rt->max_searching) {
-		a_add_seqcst(&rt->searching, -1u);
-		return sched_take_inbound(w);
-	}
-	for (i = 0; i < (int)rt->nworkers && rt->spin_time; i++)
-		w->looks[i].at = 0;
-	start = now = os_now();
-	do {
-		found = search_round(w, now) || poll_own(w, now);
-		for (i = 0; i < 16 && !found && rt->spin_time; i++)
-			a_pause();
-		now = os_now();
-	} while (!found && now - start < rt->spin_time && search_on(w, now));
-	w->now = now;
-	if (a_add_seqcst(&rt->searching, -1u) == 1 && found &&
-	    backlog_anywhere(w))
-		worker_wake_one(rt);	/* the last searcher hands on */
-	return found;
-}
-
 /* --- sleeping ------------------------------------------------------------- */
 
 /* Serves a worker that has not come by its scheduler since the last look.
@@ -369,7 +165,7 @@ serve_stuck(struct worker *w, struct worker *v)
 		if (w->rt->reactor->poll(v->reactor, 0) <= 0)
 			break;
 	if (a_load_relaxed(&v->runq.waiting))
-		runq_steal(&w->runq, &v->runq, STEAL_MOST);
+		search_rob(w, v);
 	return n > 0;
 }
 
@@ -506,7 +302,7 @@ may_sleep(struct worker *w)
 	    !a_load_acquire(&w->inbox_count) &&
 	    !runq_has_any(&w->runq) &&
 	    a_load_acquire(&rt->caught) == w->let_in &&
-	    !(rt->nworkers > 1 && backlog_anywhere(w));
+	    !(rt->nworkers > 1 && search_backlog(w));
 }
 
 /* Unused stacks of this worker keep their tops only. */
@@ -607,7 +403,7 @@ next_task(struct worker *w)
 			sched_take_inbound(w);
 			serve_own(w);
 			if (unlikely(w->self.quarrels))
-				gather(w);
+				search_gather(w);
 			t = runq_take_oldest(&w->runq, w->turns);
 		} else {
 			/* Counts: who always finds one task more must come by
@@ -621,7 +417,7 @@ next_task(struct worker *w)
 		}
 		if (w->go_native)
 			continue;
-		if (!dozes && search(w)) {
+		if (!dozes && search_tasks(w)) {
 			w->watch_gap = WATCH_MIN;
 			continue;
 		}

@@ -58,7 +58,8 @@ struct look {			/* what a thief saw of a victim */
 };
 
 struct worker_stats {		/* [owner; read by anybody] */
-	uint64_t spawned, ended, steals, stolen, sleeps, polls, timers;
+	uint64_t spawned, ended, steals, stolen, sleeps, polls, timers,
+	    gathers;
 };
 
 /* Plain stores that others may read. */
@@ -221,6 +222,18 @@ void worker_wake_one(struct runtime *rt);
 void worker_wake_all(struct runtime *rt);
 /* A spawn found no room: who sleeps gives back the stacks that he keeps. */
 void worker_recall_stacks(struct runtime *rt);
+
+/* --- search.c ------------------------------------------------------------- */
+
+/* Looks for something to run, for a while, unless enough do; true: there is
+   something on w's queue. */
+bool search_tasks(struct worker *w);
+/* Takes up to half of what waits on v; how many. */
+int search_rob(struct worker *w, struct worker *v);
+/* w quarrels: takes what waits on a worker that does so too. */
+void search_gather(struct worker *w);
+/* Does a worker but w have so much that it wants help? */
+bool search_backlog(struct worker *w);
 
 /* --- task.c --------------------------------------------------------------- */
 

@@ -20,6 +20,8 @@ struct co_worker_stats {	/* since the runtime began */
 	uint64_t steals, stolen;	/* raids, and what they took */
 	uint64_t sleeps, polls;		/* of the worker thread */
 	uint64_t timers;		/* that fired */
+	uint64_t gathers;		/* quarrels about locks that it ended,
+					   taking all from another worker */
 };
 
 struct co_stats {

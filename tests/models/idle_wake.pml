@@ -2,7 +2,7 @@
 /*
  * idle_wake.pml - nothing is left runnable while everybody sleeps.
  *
- * Of: worker.c (WAKE: nod_off, may_sleep, search, worker_wake_one), sched.c
+ * Of: worker.c (WAKE: nod_off, may_sleep, worker_wake_one), search.c, sched.c
  * (maybe_call_help, inject_push).
  *
  * A busy worker queues two tasks and then computes; it does not run them.  A

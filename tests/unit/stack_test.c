@@ -806,3 +806,33 @@ TEST(beyond_the_limit_of_maps_stacks_go_unguarded_if_allowed, .seconds = 120)
 	crowd_put(n);
 	teardown();
 }
+
+/* --- coloured maps ----------------------------------------------------------- */
+
+static void
+map_of(size_t size, unsigned colour)
+{
+	char *at = os_map_coloured(size, colour);
+	size_t i;
+
+	ck_assert_ptr_nonnull(at);
+	ck_assert_uint_eq((uintptr_t)at % os_page(), 0);
+	ck_assert_uint_eq((uintptr_t)at / os_page() % COLOURS, colour);
+	for (i = 0; i < size; i += os_page())
+		ck_assert_int_eq(at[i], 0);
+	memset(at, 1, size);
+	os_unmap(at, size);
+}
+
+TEST(a_coloured_map_begins_at_a_page_of_its_colour)
+{
+	unsigned colour, i;
+
+	for (i = 0; i < 3; i++)
+		for (colour = 0; colour < COLOURS; colour++) {
+			map_of(1, colour);
+			map_of(os_page(), colour);
+			map_of(16 * os_page() + 1, colour);
+		}
+	ck_assert_ptr_null(os_map_coloured(PTRDIFF_MAX - 1, 0));
+}
