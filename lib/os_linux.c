@@ -300,7 +300,6 @@ os_map_coloured(size_t size, unsigned colour)
 	size_t page = os_page(), more = (COLOURS - 1) * page, head;
 	char *at;
 
-	size = round_up(size, page);
 	if (size > PTRDIFF_MAX - more)
 		return NULL;
 	at = os_map(size + more);
@@ -311,7 +310,7 @@ os_map_coloured(size_t size, unsigned colour)
 	if (head > 0)
 		(void)munmap(at, head);
 	if (head < more)
-		(void)munmap(at + head + size, more - head);
+		(void)munmap(at + head + round_up(size, page), more - head);
 	return at + head;
 }
 
