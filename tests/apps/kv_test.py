@@ -170,7 +170,7 @@ RAW = [
     b"*1\r\n$99999999999999999999\r\n", b"*1\nx$4\r\nPING\r\n", b"*1\r\n$04\r\n",
     b"PING 'a'b\r\n", b"'pi'\r\n", b'"" a\r\n', b"  ping   x  \r\n", b"$3\r\n",
     b"*1\r\n$0\r\n\r\n", b"*1\r\n$3\r\n\0\0\0\r\n", b"*1\r\n\r\n", b"*2\r\n$4\r\n"
-    b"ECHO\r\n$3\r\na\0b\r\n", b"*1\r\n$4\r\nget\0\r\n", b"*1\r\n$-0\r\n",
+    b"ECHO\r\n$3\r\na\0b\r\n", b"*1\r\n$4\r\nge\0t\r\n", b"*1\r\n$-0\r\n",
     b"SUBSCRIBE a\r\nget x\r\nSUBSCRIBE\r\n*1\r\nhello\r\n",
 ]
 ONE_BY_ONE = """
@@ -349,6 +349,16 @@ def in_pieces(kv):
     sender.join()
     c.close()
     return wrong[:3]
+
+
+def nul_in_a_name(kv):
+    """Redis takes a name with a NUL behind it for the command where their
+    hashes happen to meet (5 of 3000 names, 7.0.15): it is not asked."""
+    c = Client(kv)
+    wrong = equal("get and a NUL", c.ask(b"get\0"),
+                  b"-ERR unknown command 'get', with args beginning with: ")
+    c.close()
+    return wrong
 
 
 def garbage(kv):
@@ -696,8 +706,9 @@ def main():
                 check(name, test())
         if redis:
             redis.stop()
-        for test in (byte_by_byte, in_pieces, garbage, vanishing, thousand,
-                     long_pipeline, together, expiry, messages):
+        for test in (byte_by_byte, in_pieces, nul_in_a_name, garbage,
+                     vanishing, thousand, long_pipeline, together,
+                     expiry, messages):
             check("%s, workers: %s" % (test.__name__, workers), test(kv))
         check("it ends on SIGTERM, workers: " + workers, kv.stop()[0])
         check("... that comes as soon as it listens, workers: " + workers,

@@ -33,7 +33,7 @@ need_processors(void)
 	if (os_cpus() < 2)
 		test_skip("on one processor nobody waits for a lock");
 	if (test_slow() > 1 && !TEST_SANITIZED)
-		test_skip("valgrind runs one thread at a time");
+		test_skip("valgrind runs one thread at a time, qemu is slow");
 }
 
 static void
