@@ -41,10 +41,9 @@ co__self_get(void)
 /*
  * Workers that wait for each other's locks all the time do less together than
  * one of them alone.  Measured on two processors, 4 and 32 pairs of coroutines
- * with one channel and some work between two messages (HACKING, the life of a
- * steal): where each of two workers meets a held lock more often than once in
- * 2 us, one alone is up to ten times as fast, and at worst does with a third
- * less; where it is less than that, two win.
+ * with one channel and some work between two messages (bench/talk; HACKING, the
+ * life of a steal): the limit is where each of two meets a held lock once in
+ * 2 us.
  */
 enum {
 	QUARREL = 64,			/* locks */

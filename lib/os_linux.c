@@ -294,18 +294,28 @@ os_map(size_t size)
 	return at == MAP_FAILED ? NULL : at;
 }
 
+/* How many bytes behind `at` the first page of that colour is. */
+static size_t
+to_colour(const char *at, unsigned colour)
+{
+	return (colour - (uintptr_t)at / os_page()) % COLOURS * os_page();
+}
+
 void *
 os_map_coloured(size_t size, unsigned colour)
 {
 	size_t page = os_page(), more = (COLOURS - 1) * page, head;
-	char *at;
+	char *at = os_map(size);
 
-	if (size > PTRDIFF_MAX - more)
-		return NULL;
+	/* Where the last one was of that colour and of so many pages that the
+	   colours come round, this one lies below it, and they are one map. */
+	if (!at || to_colour(at, colour) == 0)
+		return at;
+	os_unmap(at, size);
 	at = os_map(size + more);
 	if (!at)
 		return NULL;
-	head = (colour - (uintptr_t)at / page) % COLOURS * page;
+	head = to_colour(at, colour);
 	/* At the limit of maps it may be refused: then addresses are lost. */
 	if (head > 0)
 		(void)munmap(at, head);

@@ -25,7 +25,7 @@ enum {
 	TALK_TIME = 50 * 1000 * 1000	/* ns: so long do they stay apart */
 };
 
-/* Has a worker gathered lately (worker.c)? */
+/* Has a worker gathered lately (search.c)? */
 static always_inline bool
 sched_gathered(const struct runtime *rt, co_time now)
 {

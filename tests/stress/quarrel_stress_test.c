@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * quarrel_stress_test.c - workers that wait for each other's locks all the
- * time: one takes what the other has (gather, worker.c).
+ * time: one takes what the other has (search_gather).
  */
 #include "harness.h"
 
