@@ -294,28 +294,18 @@ os_map(size_t size)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-/* How many bytes behind `at` the first page of that colour is. */
-static size_t
-to_colour(const char *at, unsigned colour)
-{
-	return (colour - (uintptr_t)at / os_page()) % COLOURS * os_page();
-}
-
 void *
 os_map_coloured(size_t size, unsigned colour)
 {
 	size_t page = os_page(), more = (COLOURS - 1) * page, head;
-	char *at = os_map(size);
+	char *at;
 
-	/* Where the last one was of that colour and of so many pages that the
-	   colours come round, this one lies below it, and they are one map. */
-	if (!at || to_colour(at, colour) == 0)
-		return at;
-	os_unmap(at, size);
+	if (size > PTRDIFF_MAX - more)
+		return NULL;
 	at = os_map(size + more);
 	if (!at)
 		return NULL;
-	head = to_colour(at, colour);
+	head = (colour - (uintptr_t)at / page) % COLOURS * page;
 	/* At the limit of maps it may be refused: then addresses are lost. */
 	if (head > 0)
 		(void)munmap(at, head);
