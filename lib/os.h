@@ -46,8 +46,8 @@ void *os_map(size_t size);
 
 /*
  * The same, where the number of the first page leaves `colour` when it is
- * divided by COLOURS.  What is used all the time has another colour than what
- * it is used with.
+ * divided by COLOURS, unless there is no room for that.  What is used all the
+ * time has another colour than what it is used with.
  *
  * AMD's processors look in the first-level cache for a hash of bits 12 to 27 of
  * the address (12 xor 27, 13 xor 26, 14 xor 25, 15 xor 20, ... 19 xor 24), and

@@ -298,13 +298,12 @@ void *
 os_map_coloured(size_t size, unsigned colour)
 {
 	size_t page = os_page(), more = (COLOURS - 1) * page, head;
-	char *at;
+	char *at = NULL;
 
-	if (size > PTRDIFF_MAX - more)
-		return NULL;
-	at = os_map(size + more);
+	if (size <= PTRDIFF_MAX - more)
+		at = os_map(size + more);
 	if (!at)
-		return NULL;
+		return os_map(size);	/* room comes before colour */
 	head = (colour - (uintptr_t)at / page) % COLOURS * page;
 	/* At the limit of maps it may be refused: then addresses are lost. */
 	if (head > 0)

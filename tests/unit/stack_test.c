@@ -836,3 +836,20 @@ TEST(a_coloured_map_begins_at_a_page_of_its_colour)
 		}
 	ck_assert_ptr_null(os_map_coloured(PTRDIFF_MAX - 1, 0));
 }
+
+TEST(where_there_is_no_room_for_a_colour_there_is_a_map)
+{
+	char *at;
+
+	need_wrap();
+	fail_from(FAIL_MMAP, ENOMEM, 0, 1);
+	at = os_map_coloured(3 * os_page(), 2);
+	ck_assert_ptr_nonnull(at);
+	memset(at, 1, 3 * os_page());
+	os_unmap(at, 3 * os_page());
+	fail_from(FAIL_MMAP, ENOMEM, 0, 2);
+	ck_assert_ptr_null(os_map_coloured(3 * os_page(), 2));
+	fail_from(FAIL_MUNMAP, ENOMEM, 0, 2);
+	map_of(3 * os_page(), 2);	/* its neighbours stay */
+	fail_from(0, 0, 0, 0);
+}
