@@ -13,6 +13,7 @@
  *	alone_leave	solo_leave
  *	alone_claim	wait_claim
  *	alone_wake	task_wake, for who was claimed in the section
+ *	alone_begin	wait_begin
  *	alone_park	wait_park_raw, for a wait begun in the section; the
  *			section has been left
  *
@@ -64,7 +65,7 @@ alone_claim(struct task *t, uint64_t ticket)
 static always_inline void
 alone_wake(struct self *self, struct task *t, int code)
 {
-	struct worker *w = self->worker;
+	struct worker *w = container_of(self, struct worker, self);
 
 	if (unlikely(t->worker != w)) {	/* or pinned, or of another runtime */
 		task_wake(t, code);
@@ -74,6 +75,14 @@ alone_wake(struct self *self, struct task *t, int code)
 	trace_ready(t);
 	chaos_point();
 	sched_call_help(w, runq_push_new(&w->runq, t));
+}
+
+static always_inline uint64_t
+alone_begin(struct self *self, struct task *t, enum wait_reason why,
+    const void *obj)
+{
+	t->u.run.ext->wait_since = container_of(self, struct worker, self)->now;
+	return co__wait_open_as(t, why, obj, PARK_WAITING);
 }
 
 static always_inline int

@@ -96,7 +96,7 @@ census_note(struct worker *w, const struct task *t)
 
 	(void)w;
 	os_mutex_lock(&mutex);
-	x = note(e->site, e->stack, touched);
+	x = note(t->site, e->stack, touched);
 	if (x)
 		x->ended++;
 	os_mutex_unlock(&mutex);

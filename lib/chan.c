@@ -260,7 +260,8 @@ chan_wait(struct chan *c, struct waitq *q, enum wait_reason why, void *slot,
 	w.index = 0;
 	w.status = 0;
 	w.multi = false;
-	w.ticket = wait_begin(t, why, c);
+	w.ticket = alone ? alone_begin(alone, t, why, c) :
+	    wait_begin(t, why, c);
 	waitq_push(q, &w);
 	chan_unlock(c, alone);
 	code = alone ? alone_park(t) : wait_park_raw(t, CO_FOREVER);

@@ -45,6 +45,11 @@ void context_adopt(struct context *c);
  *	somebody switches to it, perhaps on another thread.
  * static inline void context_leave(struct context *from, struct context *to);
  *	The same, when *from will never be switched to again.
+ * static inline struct context *
+ * context_rest(void **at, struct context *to);
+ *	Where CONTEXT_REST is defined: leaves as context_leave().  The first
+ *	switch to a context whose sp is what *at now is goes on here, with
+ *	default control words; returns that context.
  * static inline void context_drop(struct context *c);
  *	After *c was left for good: gives back what the sanitizer keeps for it.
  * static inline void context_landed(void);

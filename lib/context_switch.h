@@ -57,6 +57,7 @@ context_jump(struct context *from, struct context *to)
 
 #include "context_asm.h"
 #define CONTEXT_HOP 1
+#define CONTEXT_REST 1
 
 #endif
 

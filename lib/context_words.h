@@ -25,8 +25,8 @@ extern uint8_t co__context_reload __attribute__((visibility("hidden")));
 static always_inline void
 context_words_default(void)
 {
-	uint32_t mxcsr = MXCSR_DEFAULT;
-	uint16_t x87cw = X87CW_DEFAULT;
+	static const uint32_t mxcsr = MXCSR_DEFAULT;
+	static const uint16_t x87cw = X87CW_DEFAULT;
 
 	__asm__ volatile("ldmxcsr %0; fldcw %1" : : "m"(mxcsr), "m"(x87cw));
 }

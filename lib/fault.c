@@ -36,11 +36,11 @@ report(const struct stack *s, const void *sp)
 	text_hex(&x, (uintptr_t)s->hi);
 	text_add(&x, "), sp ");
 	text_hex(&x, (uintptr_t)sp);
-	if (e && e->site) {
+	if (t && t->site) {
 		text_add(&x, ", spawned at ");
-		place_add(&x, e->site);
+		place_add(&x, t->site);
 		text_add(&x, " by ");
-		text_dec(&x, e->parent);
+		text_dec(&x, t->parent);
 	}
 	text_add(&x, "\n");
 	text_flush(&x);

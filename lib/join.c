@@ -167,7 +167,7 @@ join_wait(struct co_task *h, struct task *t)
 	}
 	w.task = t;
 	w.index = 0;
-	w.ticket = wait_begin(t, WAIT_JOIN, h);
+	w.ticket = alone_begin(self, t, WAIT_JOIN, h);
 	a_store_relaxed(&h->co__word, (uintptr_t)&w);
 	alone_leave(self);
 	code = alone_park(t);

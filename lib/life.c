@@ -26,13 +26,6 @@ struct launch {
 	void *site;
 };
 
-/* Sanitizers follow each task on a stack of its own. */
-#if defined WEFT_TSAN || defined WEFT_ASAN
-enum { REUSE_STACK = 0 };
-#else
-enum { REUSE_STACK = 1 };
-#endif
-
 static void
 copy_name(char *to, const char *from)
 {
@@ -92,10 +85,8 @@ bind_now(struct worker *w, struct task *t, const struct launch *l,
     struct locals *locals)
 {
 	struct stack *s = stack_get(&w->stacks, stack_size_of(t));
-	char *top;
+	char *top = (char *)task_make_ext(w, t, s);
 
-	task_rebind(w, t, s);
-	top = (char *)t->u.run.ext;
 	if (l->value) {
 		top -= l->size;
 		top -= (uintptr_t)top & (l->align - 1);
@@ -106,7 +97,7 @@ bind_now(struct worker *w, struct task *t, const struct launch *l,
 	if (l->options && l->options->name)
 		copy_name(t->u.run.ext->name, l->options->name);
 	t->u.run.ext->locals = locals_ref(locals);
-	context_make(&t->u.run.ctx, s->lo, top, co__task_main);
+	task_bind_at(w, t, top);
 }
 
 /* Not a plain thread's, nor another runtime's. */
@@ -169,8 +160,8 @@ begin(struct task *t, const struct task *parent, co_fn *fn, void *arg,
 {
 	t->u.begin.fn = fn;
 	t->u.begin.arg = arg;
-	t->u.begin.site = site;
-	t->u.begin.parent = parent->id;
+	t->site = site;
+	t->parent = parent->id;
 	t->handle = handle;
 	if (handle)
 		join_begin(handle, t);
@@ -237,7 +228,6 @@ launch_checked(const struct launch *l)
 	}
 	if ((l->value && !late) || locals || (l->options && l->options->name))
 		bind_now(w, t, l, locals);
-	stat_add(w, spawned, 1);
 	sched_start(w, t, l->fn);
 	return 0;
 }
@@ -276,7 +266,6 @@ launch_among_others(struct worker *w, struct task *t, struct co_scope *scope)
 		not_begun(w, t);
 		return launched(handle, code);
 	}
-	stat_add(w, spawned, 1);
 	sched_start(w, t, fn);
 	return 0;
 }
@@ -290,12 +279,16 @@ static always_inline int
 launch_plain(co_fn *fn, void *arg, struct co_task *handle, void *site)
 {
 	struct self *s = self_get();
-	struct worker *w = s->worker;
-	const struct task *parent = s->current;
+	const struct task *parent;
 	struct co_scope *scope;
+	struct worker *w;
 	struct task *t;
 
-	if (unlikely(!w) || unlikely(!parent) || unlikely(!fn) ||
+	if (unlikely(!s->worker))
+		return launch_unusual(fn, arg, handle, site);
+	w = container_of(s, struct worker, self);
+	parent = w->self.current;
+	if (unlikely(!parent) || unlikely(!fn) ||
 	    unlikely(parent->u.run.ext->locals != NULL) ||
 	    unlikely(!task_at_hand(w)) || unlikely(!stack_at_hand(&w->stacks)))
 		return launch_unusual(fn, arg, handle, site);
@@ -303,9 +296,8 @@ launch_plain(co_fn *fn, void *arg, struct co_task *handle, void *site)
 	t = task_take(w);
 	scope = parent->scope;
 	begin(t, parent, fn, arg, handle, site);
-	if (unlikely(w->runq.shared) || !scope_add_alone(s, scope, t))
+	if (unlikely(w->runq.shared) || !scope_add_alone(w, scope, t))
 		return launch_among_others(w, t, scope);
-	stat_add(w, spawned, 1);
 	trace_spawn(t, fn);
 	runq_push_first(&w->runq, t);
 	return 0;
@@ -362,16 +354,16 @@ end_of_life(struct worker *w, struct task *t, int ret)
 	bug_if(t->scope != t->home);	/* co_scope_enter without its leave */
 	if (unlikely(t->u.run.ext->locals != NULL))
 		locals_unref(t->u.run.ext->locals);
-	stat_add(w, ended, 1);
 	if (h) {
 		scope_hide_task(t);
 		joiner = join_deliver(&w->self, h, ret);
 	}
 	if (unlikely(!t->home)) {
+		stat_add(w, ended, 1);
 		end_runtime(w->rt);
 		return NULL;
 	}
-	owner = scope_remove(&w->self, t, ret);
+	owner = scope_remove(w, t, ret);
 	if (likely(!owner))
 		return joiner;
 	if (joiner)
@@ -379,28 +371,24 @@ end_of_life(struct worker *w, struct task *t, int ret)
 	return owner;
 }
 
-/* May `to`, which has not begun, go on with t's stack? */
+/* May `to` go on with the stack of another one? */
 static always_inline bool
-can_take_over(const struct worker *w, const struct task *t,
-    const struct task *to)
+may_take_over(const struct task *to)
 {
-	const struct stack *s = t->u.run.ext->stack;
-	const char *arg = t->u.run.ext->arg;
-
-	return REUSE_STACK && to && !to->bound && to->size_code == 0 &&
-	    s->size == w->rt->reused_stack &&
-	    !(arg >= s->lo && arg < (char *)t->u.run.ext);	/* large */
+	return to && !to->bound && to->size_code == 0;
 }
 
 static always_inline struct task *
 take_over(struct worker *w, struct task *t, struct task *to)
 {
-	struct stack *s = t->u.run.ext->stack;
+	struct task_ext *e = t->u.run.ext;
 
 	trace_switch(t, to);
 	task_free(w, t);
 	stack_unreserve_cached(&w->stacks, 0);	/* `to` had a promise too */
-	task_rebind(w, to, s);
+	task_settle(w, to, e, e->stack);
+	task_take_value(to);
+	task_bound(to);
 	context_words_default();	/* t may have had others */
 	a_store_relaxed(&to->on_cpu, 1);
 	a_store_relaxed(&to->worker, w);	/* with is_ours */
@@ -409,49 +397,119 @@ take_over(struct worker *w, struct task *t, struct task *to)
 }
 
 static always_inline void
-leave_for_good(struct worker *w, struct task *t, struct task *to)
+leave_for_good(struct worker *w, struct task *t, struct context *to)
 {
+	t->u.run.ext->stack->loop = NULL;
+	w->dead = t;
+	context_leave(&t->u.run.ctx, to);
+	bug("an ended coroutine was resumed");
+}
+
+/*
+ * The loop that this is called from stays on the stack for the next one; gives
+ * that one.  What t has is put where it belongs while we are on it still: only
+ * this worker takes it from there, and we leave first.
+ */
+#ifdef CONTEXT_REST
+static always_inline struct task *
+leave_loop(struct worker *w, struct task *t, struct context *to)
+{
+	struct stack *s = t->u.run.ext->stack;
+
+	if (unlikely(w->free_count >= TASKS_KEPT) ||
+	    unlikely(!stack_has_room(&w->stacks)))
+		leave_for_good(w, t, to);
+	task_put(w, t);
+	stack_put_one(&w->stacks, s);
+	t = container_of(context_rest(&s->loop, to), struct task, u.run.ctx);
+	sched_landed(t->worker);
+	return t;
+}
+#else
+static always_inline struct task *
+leave_loop(struct worker *w, struct task *t, struct context *to)
+{
+	leave_for_good(w, t, to);
+	return t;
+}
+#endif
+
+/*
+ * t, which has ended, leaves for `to`, which has this worker if `claimed`; else
+ * for the thread's own stack, which waits for `to`, if any.  Where t hands its
+ * stack on, gives who goes on with it later.
+ */
+static always_inline struct task *
+leave(struct worker *w, struct task *t, struct task *to, bool claimed,
+    bool hands_on)
+{
+	struct context *at;
+
 	trace_switch(t, to);
 	w->prev = NULL;
-	w->dead = t;
-	if (likely(to != NULL)) {
-		if (likely(sched_claim_cpu(w, to))) {
-			context_leave(&t->u.run.ctx, &to->u.run.ctx);
-			bug("an ended coroutine was resumed");
-		}
+	if (likely(claimed)) {
+		at = &to->u.run.ctx;
+	} else {
+		at = &w->ctx;
 		w->pending = to;
+		w->self.current = NULL;
 	}
-	w->self.current = NULL;
-	context_leave(&t->u.run.ctx, &w->ctx);
-	bug("an ended coroutine was resumed");
+	if (hands_on)
+		return leave_loop(w, t, at);
+	leave_for_good(w, t, at);
+	return NULL;
+}
+
+/* t runs to its end, and then whoever goes on with its stack. */
+static always_inline void
+live(struct task *t, bool hands_on)
+{
+	struct worker *w;
+	struct task *to, *woken;
+	int ret;
+
+	for (;;) {
+		ret = t->u.run.ext->fn(t->u.run.ext->arg);
+		w = worker_here();
+		woken = end_of_life(w, t, ret);
+		if (woken) {
+			if (likely(sched_hand_on(w, woken))) {
+				t = leave(w, t, woken,
+				    sched_reclaim_cpu(w, woken), hands_on);
+				continue;
+			}
+			task_wake(woken, woken->wake);
+		}
+		to = sched_next(w);
+		if (hands_on && likely(may_take_over(to)))
+			t = take_over(w, t, to);
+		else
+			t = leave(w, t, to, to && sched_claim_cpu(w, to),
+			    hands_on);
+	}
+}
+
+static always_inline struct task *
+born(void)
+{
+	struct worker *w;
+
+	context_landed();
+	w = worker_here();
+	sched_landed(w);
+	return w->self.current;
 }
 
 void
 co__task_main(void)
 {
-	struct worker *w;
-	struct task *t, *to, *woken;
-	int ret;
+	live(born(), true);
+}
 
-	context_landed();
-	w = worker_self();
-	sched_landed(w);
-	t = w->self.current;
-	for (;;) {
-		ret = t->u.run.ext->fn(t->u.run.ext->arg);
-		w = worker_self();
-		woken = end_of_life(w, t, ret);
-		if (woken) {
-			if (likely(sched_hand_on(w, woken)))
-				leave_for_good(w, t, woken);
-			task_wake(woken, woken->wake);
-		}
-		to = sched_next(w);
-		if (likely(can_take_over(w, t, to)))
-			t = take_over(w, t, to);
-		else
-			leave_for_good(w, t, to);
-	}
+void
+co__task_main_once(void)
+{
+	live(born(), false);
 }
 
 /* --- who am I ------------------------------------------------------------- */

@@ -247,12 +247,12 @@ co_now(void)
 EXPORT returns_by_jump void
 co_yield(void)
 {
-	struct worker *w = worker_self();
+	struct self *s = self_get();
 
-	if (unlikely(!w))
+	if (unlikely(!s->worker))
 		os_give_way();
 	else
-		sched_yield_here(w);
+		sched_yield_here(container_of(s, struct worker, self));
 }
 
 EXPORT void co_yield_now(void) __attribute__((alias("co_yield")));

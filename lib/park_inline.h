@@ -24,23 +24,31 @@ task_self(void)
 	return likely(t != NULL) ? t : co__stand_in();
 }
 
+/* All of it but what depends on whose stand-in t may be. */
 static always_inline uint64_t
-co__wait_open(struct task *t, enum wait_reason why, const void *obj,
+co__wait_open_as(struct task *t, enum wait_reason why, const void *obj,
     uint64_t bits)
 {
 	uint64_t ticket = (t->park & ~(uint64_t)(PARK_STEP - 1)) + PARK_STEP +
 	    bits;
 
 	debug_assert(!(t->park & PARK_WAITING));
-	if (unlikely(t->kind == TASK_FOREIGN))
-		co__foreign_enter();
-	else
-		t->u.run.ext->wait_since = t->worker->now;
 	t->u.run.ext->wait_reason = why;
 	t->u.run.ext->wait_obj = obj;
 	trace_park(t, why, obj);
 	a_store_release(&t->park, ticket);
 	return ticket;
+}
+
+static always_inline uint64_t
+co__wait_open(struct task *t, enum wait_reason why, const void *obj,
+    uint64_t bits)
+{
+	if (unlikely(t->kind == TASK_FOREIGN))
+		co__foreign_enter();
+	else
+		t->u.run.ext->wait_since = t->worker->now;
+	return co__wait_open_as(t, why, obj, bits);
 }
 
 static always_inline int

@@ -91,7 +91,7 @@ read_options(struct runtime *rt, const struct co_options *o)
 	rt->nworkers = (uint32_t)workers;
 	rt->default_stack = round_up((size_t)stack, os_page());
 	rt->flags = o ? o->flags : 0;
-	rt->reused_stack = rt->flags & CO_STACK_CENSUS ? 0 : rt->default_stack;
+	rt->reuse_stacks = REUSE_STACKS && !(rt->flags & CO_STACK_CENSUS);
 	rt->watchdog_time = o && o->watchdog ? o->watchdog : CO_MS(watchdog);
 	rt->blocking_threads = o && o->blocking_threads ?
 	    o->blocking_threads : 64;
@@ -245,8 +245,8 @@ make_main(struct runtime *rt, struct task **ret)
 		return code;
 	t->u.begin.fn = main_body;
 	t->u.begin.arg = rt;
-	t->u.begin.site = NULL;
-	t->u.begin.parent = 0;
+	t->site = NULL;
+	t->parent = 0;
 	t->home = t->scope = NULL;
 	t->handle = NULL;
 	*ret = t;

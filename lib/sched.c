@@ -225,18 +225,7 @@ co__sched_yield_turn(struct worker *w, struct task *t)
 	(void)sched_switch(w, t, to);
 }
 
-static noinline void
-bury_unusual(struct worker *w, struct task *t, struct stack *s)
-{
-	if (unlikely(w->census))
-		w->rt->hooks->stack_left(w, t);
-	context_drop(&t->u.run.ctx);
-	task_free(w, t);
-	stack_put(&w->stacks, s);
-}
-
-/* What a task that has ended leaves behind; we are off its stack now.  Calls
-   nothing but what it does last, so that it saves no registers. */
+/* What a task that has ended leaves behind; we are off its stack now. */
 void
 co__sched_bury(struct worker *w)
 {
@@ -244,11 +233,9 @@ co__sched_bury(struct worker *w)
 	struct stack *s = t->u.run.ext->stack;
 
 	w->dead = NULL;
-	if (unlikely(w->census || w->free_count >= TASKS_KEPT)) {
-		bury_unusual(w, t, s);
-		return;
-	}
+	if (unlikely(w->census))
+		w->rt->hooks->stack_left(w, t);
 	context_drop(&t->u.run.ctx);
-	task_put(w, t);
+	task_free(w, t);
 	stack_put(&w->stacks, s);
 }

@@ -112,7 +112,19 @@ sched_landed(struct worker *w)
 	debug_assert(!w->dead);
 }
 
-/* Makes `to` the current task of w.  False: it is still on another worker. */
+/* Makes `to`, which last ran on w, the current task.  False: somebody still
+   holds it off (trim.c). */
+static always_inline bool
+sched_reclaim_cpu(struct worker *w, struct task *to)
+{
+	if (unlikely(a_load_acquire(&to->on_cpu)))
+		return false;
+	a_store_relaxed(&to->on_cpu, 1);
+	w->self.current = to;
+	return true;
+}
+
+/* The same for any task.  False: or it is still on another worker. */
 static always_inline bool
 sched_claim_cpu(struct worker *w, struct task *to)
 {

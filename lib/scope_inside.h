@@ -39,15 +39,17 @@ flat_runtime(const struct co_scope *root)
 	return container_of(root, struct runtime, root);
 }
 
-static inline int64_t
+static inline uint64_t
 flat_alive(const struct co_scope *root)
 {
 	struct runtime *rt = flat_runtime(root);
-	int64_t n = 0;
+	uint64_t n = 0;
 	uint32_t i;
 
-	for (i = 0; i < rt->nworkers; i++)
-		n += a_load_relaxed(&rt->workers[i].flat);
+	for (i = 0; i < rt->nworkers; i++) {
+		n += a_load_relaxed(&rt->workers[i].flat_begun);
+		n -= a_load_relaxed(&rt->workers[i].flat_ended);
+	}
 	return n;
 }
 

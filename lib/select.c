@@ -454,7 +454,7 @@ sleep_alone(struct select *s, struct self *self)
 {
 	int i;
 
-	s->ticket = wait_begin(s->t, WAIT_SELECT, s);
+	s->ticket = alone_begin(self, s->t, WAIT_SELECT, s);
 	for (i = 0; i < s->n; i++) {
 		struct co_case *c = &s->cases[i];
 

@@ -93,8 +93,6 @@ fill_bound(struct snap *s, const struct raw *r, struct runtime *rt)
 
 	memcpy(s->name, e->name, TASK_NAME);
 	s->name[TASK_NAME - 1] = '\0';
-	s->site = e->site;
-	s->parent = e->parent;
 	s->since = e->wait_since;
 	fill_stack(s, r);
 	if (!on_stack)
@@ -135,13 +133,12 @@ snap_take(struct snap *ret, struct runtime *rt, struct task *t)
 	ret->ended = r.task.ended != 0 && !(r.task.park & PARK_SHIELDED);
 	ret->home = r.task.home;
 	ret->until = CO_FOREVER;
-	if (r.task.bound) {
+	ret->site = r.task.site;
+	ret->parent = r.task.parent;
+	if (r.task.bound)
 		fill_bound(ret, &r, rt);
-	} else {
+	else
 		ret->state = SNAP_NEW;
-		ret->site = r.task.u.begin.site;
-		ret->parent = r.task.u.begin.parent;
-	}
 	return true;
 }
 

@@ -280,7 +280,10 @@ co__stack_get_slow(struct stack_cache *c, size_t size)
 	else if (k == &p->class)
 		cache_fill(c, k);
 	pool_unlock(p);
-	return s ? s : stack_arena_make(at.arena, at.index, &p->mode);
+	if (!s)
+		return stack_arena_make(at.arena, at.index, &p->mode);
+	s->loop = NULL;
+	return s;
 }
 
 void
@@ -289,12 +292,11 @@ co__stack_put_slow(struct stack_cache *c, struct stack *s)
 	struct stack_pool *p = c->pool;
 
 	if (s->size != c->size) {
+		s->owner = NULL;
 		stack_class_put(p, s->arena->class, &s, 1, 0);
 		return;
 	}
-	s->next = c->top;
-	c->top = s;
-	stack_cache_add(c->count, 1);
+	stack_put_one(c, s);
 	if (a_load_relaxed(&c->max) == 0)
 		cache_give(c, 0, 0);
 	else

@@ -45,6 +45,9 @@ struct stack {
 				   stack, read by the overflow report; NULL
 				   while nobody's */
 	struct stack_arena *arena;	/* [const] */
+	void *loop;		/* [owner] in a cache: the context that the last
+				   user has left on it for the next one; NULL:
+				   none.  Who gets it otherwise clears it. */
 	uint32_t index;		/* [const] in the arena */
 	bool guarded;		/* [const] the guard is installed */
 };
@@ -90,7 +93,7 @@ void stack_unreserve(struct stack_pool *p, size_t size);
 static inline int stack_reserve_cached(struct stack_cache *c, size_t size);
 static inline void stack_unreserve_cached(struct stack_cache *c, size_t size);
 
-/* Never fails for a stack that was reserved. */
+/* Never fails for a stack that was reserved.  Its `loop` is NULL. */
 static inline struct stack *stack_get(struct stack_cache *c, size_t size);
 static inline void stack_put(struct stack_cache *c, struct stack *s);
 
@@ -150,6 +153,13 @@ stack_at_hand(const struct stack_cache *c)
 	return c->credit != 0;
 }
 
+/* Room for a promise, or a stack of the default size? */
+static inline bool
+stack_has_room(const struct stack_cache *c)
+{
+	return c->count + c->credit < a_load_relaxed(&c->max);
+}
+
 static inline void
 stack_reserve_one(struct stack_cache *c)
 {
@@ -168,14 +178,13 @@ stack_reserve_cached(struct stack_cache *c, size_t size)
 static inline void
 stack_unreserve_cached(struct stack_cache *c, size_t size)
 {
-	if (unlikely(size != 0 ||
-	    c->count + c->credit >= a_load_relaxed(&c->max)))
+	if (unlikely(size != 0) || unlikely(!stack_has_room(c)))
 		co__stack_unreserve_slow(c, size);
 	else
 		stack_cache_add(c->credit, 1);
 }
 
-/* There is a stack in it. */
+/* There is a stack in it.  Its `loop` is as it was left. */
 static inline struct stack *
 stack_get_one(struct stack_cache *c)
 {
@@ -190,23 +199,31 @@ stack_get_one(struct stack_cache *c)
 static inline struct stack *
 stack_get(struct stack_cache *c, size_t size)
 {
+	struct stack *s;
+
 	if (unlikely(size != 0 || !c->top))
 		return co__stack_get_slow(c, size);
-	return stack_get_one(c);
+	s = stack_get_one(c);
+	s->loop = NULL;
+	return s;
+}
+
+static inline void
+stack_put_one(struct stack_cache *c, struct stack *s)
+{
+	s->owner = NULL;
+	s->next = c->top;
+	c->top = s;
+	stack_cache_add(c->count, 1);
 }
 
 static inline void
 stack_put(struct stack_cache *c, struct stack *s)
 {
-	s->owner = NULL;
-	if (unlikely(s->size != c->size ||
-	    c->count + c->credit >= a_load_relaxed(&c->max))) {
+	if (likely(s->size == c->size) && likely(stack_has_room(c)))
+		stack_put_one(c, s);
+	else
 		co__stack_put_slow(c, s);
-		return;
-	}
-	s->next = c->top;
-	c->top = s;
-	stack_cache_add(c->count, 1);
 }
 
 #endif

@@ -317,6 +317,7 @@ stack_arena_make(struct stack_arena *a, uint32_t i, enum guard_mode *mode)
 	s->next = NULL;
 	s->owner = NULL;
 	s->arena = a;
+	s->loop = NULL;
 	s->index = i;
 	s->guarded = guarded;
 	return s;

@@ -138,9 +138,8 @@ task_each(struct runtime *rt, void (*fn)(struct task *, void *), void *arg)
 	task_each_some(rt, NULL, UINT32_MAX, fn, arg);
 }
 
-/* Of a task that has a value, when all else is in its place. */
-static noinline void
-take_value(struct task *t)
+noinline void
+co__task_take_value(struct task *t)
 {
 	struct task_ext *e = t->u.run.ext;
 	size_t size = task_value_size(t);
@@ -156,59 +155,58 @@ take_value(struct task *t)
 }
 
 /* FRAME: hi | struct task_ext | the coroutine's first frame | ... lo */
-static always_inline void
-rebind(struct worker *w, struct task *t, struct stack *s)
+static always_inline struct task_ext *
+ext_of(const struct stack *s)
 {
-	struct task_ext *e = (struct task_ext *)(void *)(s->hi -
-	    round_up(sizeof *e, 16));
+	return (struct task_ext *)(void *)(s->hi -
+	    round_up(sizeof(struct task_ext), 16));
+}
+
+struct task_ext *
+task_make_ext(struct worker *w, struct task *t, struct stack *s)
+{
+	struct task_ext *e = ext_of(s);
 
 	e->stack = s;
-	e->fn = t->u.begin.fn;
-	e->arg = t->u.begin.arg;
-	e->site = t->u.begin.site;
-	e->parent = t->u.begin.parent;
-	e->wait_obj = NULL;
-	e->wait_since = w->now;
-	e->locals = NULL;
-	e->trimmed = 0;
-	e->wait_reason = WAIT_NONE;
-	e->name[0] = '\0';
-	s->owner = t;
-	t->u.run.ctx.sp = NULL;		/* not u.begin.fn, for dumps */
-	t->u.run.ext = e;
-	a_store_release(&t->bound, 1);	/* pairs with dumps */
+	task_settle(w, t, e, s);
+	return e;
 }
 
 void
-task_rebind(struct worker *w, struct task *t, struct stack *s)
+task_bind_at(struct worker *w, struct task *t, char *top)
 {
-	rebind(w, t, s);
-	if (unlikely(task_has_value(t)))
-		take_value(t);
+	struct task_ext *e = t->u.run.ext;
+	bool once = !w->rt->reuse_stacks || t->size_code != 0 ||
+	    top != (char *)e;
+
+	context_make(&t->u.run.ctx, e->stack->lo, top,
+	    once ? co__task_main_once : co__task_main);
+	task_bound(t);
 }
 
 static noinline void
 bind_unusual(struct worker *w, struct task *t)
 {
-	struct stack *s = stack_get(&w->stacks,
-	    task_stack_size(t->size_code));
+	struct task_ext *e = task_make_ext(w, t, stack_get(&w->stacks,
+	    task_stack_size(t->size_code)));
 
-	task_rebind(w, t, s);
-	context_make(&t->u.run.ctx, s->lo, t->u.run.ext, co__task_main);
+	task_take_value(t);
+	task_bind_at(w, t, (char *)e);
 }
 
 /* Calls nothing but what it does last, so that it saves no registers. */
 void
 task_bind(struct worker *w, struct task *t)
 {
-	struct stack *s;
+	struct stack *s = w->stacks.top;
 
-	if (unlikely(t->size_code != 0 || !w->stacks.top ||
-	    task_has_value(t))) {
+	if (unlikely(t->size_code != 0) || unlikely(!s) ||
+	    unlikely(!s->loop) || unlikely(task_has_value(t))) {
 		bind_unusual(w, t);
 		return;
 	}
-	s = stack_get_one(&w->stacks);
-	rebind(w, t, s);
-	context_make(&t->u.run.ctx, s->lo, t->u.run.ext, co__task_main);
+	stack_get_one(&w->stacks);
+	task_settle(w, t, ext_of(s), s);
+	t->u.run.ctx.sp = s->loop;
+	task_bound(t);
 }

@@ -58,13 +58,14 @@ struct look {			/* what a thief saw of a victim */
 };
 
 struct worker_stats {		/* [owner; read by anybody] */
-	uint64_t spawned, ended, steals, stolen, sleeps, polls, timers,
-	    gathers;
+	uint64_t spawned, ended;	/* but for children of the root scope */
+	uint64_t steals, stolen, sleeps, polls, timers, gathers;
 };
 
 /* Plain stores that others may read. */
-#define stat_add(w, field, n) \
-	a_store_relaxed(&(w)->stats.field, (w)->stats.field + (uint64_t)(n))
+#define count_add(field, n) \
+	a_store_relaxed(&(field), (field) + (uint64_t)(n))
+#define stat_add(w, field, n)	count_add((w)->stats.field, n)
 
 struct worker {
 	struct self self;		/* first: self_get()->worker's own */
@@ -101,8 +102,9 @@ struct worker {
 	bool refused;			/* [owner] watchdog.c */
 	uint32_t let_in;		/* [owner] of rt->caught */
 	bool census;			/* [const] CO_STACK_CENSUS */
-	int64_t flat;			/* [owner; read at the end] children of
-					   the root scope: begun less ended */
+	uint64_t flat_begun, flat_ended;	/* [owner; read by anybody]
+					   children of the root scope: those
+					   that stats do not count */
 	struct worker_stats stats;
 	/* Touched by others. */
 	uint32_t asleep cache_aligned;	/* [atomic] 1: in its reactor's poll,
@@ -151,8 +153,8 @@ struct runtime {
 	uint32_t max_searching;		/* [const] */
 	co_time spin_time;		/* [const] of a search before sleep */
 	size_t default_stack;		/* [const] */
-	size_t reused_stack;		/* [const] the size of those that a
-					   coroutine hands on; 0: none */
+	bool reuse_stacks;		/* [const] a coroutine hands its stack
+					   on, if it is of default_stack */
 	unsigned flags;			/* [const] of co_options */
 	int blocking_threads;		/* [const] */
 	co_time watchdog_time;		/* [const] 0: none */
@@ -182,6 +184,13 @@ static inline struct worker *
 worker_self(void)
 {
 	return self_get()->worker;
+}
+
+/* The same for who knows that it is one. */
+static always_inline struct worker *
+worker_here(void)
+{
+	return container_of(self_get(), struct worker, self);
 }
 
 /* For a thread of rt, before it runs what is the user's: *let_in is what its
@@ -290,9 +299,60 @@ task_free(struct worker *w, struct task *t)
 		co__task_give_batch(w);
 }
 
-/* Gives it its stack, and its ext at the top of it. */
+/* Sanitizers follow each task on a stack of its own. */
+#if defined WEFT_TSAN || defined WEFT_ASAN
+enum { REUSE_STACKS = 0 };
+#else
+enum { REUSE_STACKS = 1 };
+#endif
+
+/* entry() of every coroutine, in life.c: of one that may hand its stack on, and
+   of one that may not. */
+void co__task_main(void);
+void co__task_main_once(void);
+
+/* Gives t, which begins, a stack and a context. */
 void task_bind(struct worker *w, struct task *t);
-void task_rebind(struct worker *w, struct task *t, struct stack *s);
+/* The same, with an ext that is made; its first frame is at `top`, below it. */
+void task_bind_at(struct worker *w, struct task *t, char *top);
+/* Makes t's ext at the top of s. */
+struct task_ext *task_make_ext(struct worker *w, struct task *t,
+    struct stack *s);
+
+/* t, which begins, settles in e, which is of s. */
+static always_inline void
+task_settle(struct worker *w, struct task *t, struct task_ext *e,
+    struct stack *s)
+{
+	e->fn = t->u.begin.fn;
+	e->arg = t->u.begin.arg;
+	e->wait_since = w->now;
+	e->locals = NULL;
+	e->trimmed = 0;
+	e->wait_reason = WAIT_NONE;
+	e->name[0] = '\0';
+	s->owner = t;
+	t->u.run.ctx.sp = NULL;		/* not u.begin.fn, for dumps */
+	t->u.run.ext = e;
+}
+
+/* Then it may have a value to take, */
+void co__task_take_value(struct task *t);
+
+static always_inline void
+task_take_value(struct task *t)
+{
+	if (unlikely(task_has_value(t)))
+		co__task_take_value(t);
+}
+
+/* ... and is seen to have settled. */
+static always_inline void
+task_bound(struct task *t)
+{
+	a_store_release(&t->bound, 1);	/* pairs with dumps */
+}
+
 void task_slab_free(struct runtime *rt);
 /* Calls fn for each record that has an id; it may change under the reader. */
 void task_each(struct runtime *rt, void (*fn)(struct task *, void *),
@@ -301,7 +361,5 @@ void task_each(struct runtime *rt, void (*fn)(struct task *, void *),
    go on, or NULL. */
 struct slab_chunk *task_each_some(struct runtime *rt, struct slab_chunk *from,
     uint32_t n, void (*fn)(struct task *, void *), void *arg);
-/* entry() of every coroutine, in life.c. */
-void co__task_main(void);
 
 #endif

@@ -71,12 +71,14 @@ class Coroutine:
         self.on_cpu = int(task["on_cpu"]) != 0
         self.name = ""
         self.why = ""
+        self.parent = int(task["parent"])
+        self.site = int(task["site"])
+        ext = task["u"]["run"]["ext"]
+        begin = ext if self.bound else task["u"]["begin"]
+        # The main task's own function is one of ours.
+        self.fn = int((begin if self.parent else runtime)["fn"])
         if not self.bound:
-            begin = task["u"]["begin"]
-            self.set_origin(runtime, begin)
             return
-        ext = task["u"]["run"]["ext"].dereference()
-        self.set_origin(runtime, ext)
         self.name = ext["name"].string(errors="replace")
         self.sp = int(task["u"]["run"]["ctx"]["sp"])
         stack = ext["stack"].dereference()
@@ -91,12 +93,6 @@ class Coroutine:
                 self.why += " %d" % what
             elif what and self.why != "sleep":  # whose object is a time
                 self.why += " %#x" % what
-
-    def set_origin(self, runtime, at):
-        self.parent = int(at["parent"])
-        self.site = int(at["site"])
-        # The main task's own function is one of ours.
-        self.fn = int((at if self.parent else runtime)["fn"])
 
     def state(self):
         if not self.bound:

@@ -125,7 +125,7 @@ static const struct explore_bug bugs[] = {
 	    "&t->park"),
 	BUG_ITSELF("BUG_NO_TICKET", ""),
 	BUG_AT("BUG_NOT_OPEN", "nobody can go on", LEFT_OUT, OP_STORE,
-	    "co__wait_open", "&t->park"),
+	    "co__wait_open_as", "&t->park"),
 	BUG_LAST
 };
 

@@ -585,6 +585,71 @@ TEST(contexts_are_left_for_good_and_their_stacks_used_again)
 	co_end(&other, STACK);
 }
 
+#ifdef CONTEXT_REST
+
+static void *rests_at;		/* where who comes next goes on */
+
+/* Each of the crowd comes here in turn, on the one stack of `other`. */
+static void
+rester(void)
+{
+	struct context *c = &other.ctx;
+	int64_t lap;
+	struct co *me;
+
+	landed();
+	for (lap = 0; ; lap++) {
+		me = container_of(c, struct co, ctx);
+		if (fegetround() != FE_TONEAREST)
+			abort();
+		me->turns++;
+		go(&home);	/* an ordinary switch on the way */
+		me->state += (uint64_t)lap;
+		fesetround(modes[lap % 4]);
+		here = &home;
+		c = context_rest(&rests_at, &home.ctx);
+	}
+}
+
+/* Resumes *to, where he is now. */
+static void
+go_on(struct co *to)
+{
+	here = to;
+	context_switch(&home.ctx, &to->ctx);
+}
+
+TEST(a_loop_that_rests_goes_on_as_whoever_comes_to_it)
+{
+	int n = 10 * MANY, i;
+	struct co *c;
+
+	begin();
+	co_start(&other, rester, STACK);
+	fesetround(FE_UPWARD);
+	go_on(&other);
+	go_on(&other);
+	for (i = 1; i <= n; i++) {
+		c = &crowd[i % MANY];
+		c->ctx.sp = rests_at;
+		fesetround(modes[i % 3]);
+		go_on(c);
+		ck_assert_int_eq(fegetround(), modes[i % 3]);
+		go_on(c);
+		ck_assert_int_eq(fegetround(), modes[i % 3]);
+	}
+	fesetround(FE_TONEAREST);
+	ck_assert_int_eq(other.turns, 1);
+	for (i = 0; i < MANY; i++) {
+		ck_assert_int_eq(crowd[i].turns, 10);
+		ck_assert_uint_eq(crowd[i].state,
+		    (uint64_t)(i ? 45 * MANY + 10 * i : 55 * MANY));
+	}
+	co_end(&other, STACK);
+}
+
+#endif
+
 TEST(a_switch_to_itself_returns)
 {
 	int i;
