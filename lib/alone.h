@@ -74,7 +74,7 @@ alone_wake(struct self *self, struct task *t, int code)
 	t->wake = code;
 	trace_ready(t);
 	chaos_point();
-	sched_call_help(w, runq_push_new(&w->runq, t));
+	sched_push(w, t);
 }
 
 static always_inline uint64_t
@@ -86,10 +86,11 @@ alone_begin(struct self *self, struct task *t, enum wait_reason why,
 }
 
 static always_inline int
-alone_park(struct task *t)
+alone_park(struct self *self, struct task *t)
 {
-	return unlikely(t->scope && t->scope->co__armer) ?
-	    wait_park_raw(t, CO_FOREVER) : park_here(t);
+	debug_assert(t->scope);		/* t is a coroutine */
+	return unlikely(t->scope->co__armer) ?
+	    wait_park_raw(t, CO_FOREVER) : park_here(container_of(self, struct worker, self), t);
 }
 
 #endif

@@ -264,7 +264,7 @@ chan_wait(struct chan *c, struct waitq *q, enum wait_reason why, void *slot,
 	    wait_begin(t, why, c);
 	waitq_push(q, &w);
 	chan_unlock(c, alone);
-	code = alone ? alone_park(t) : wait_park_raw(t, CO_FOREVER);
+	code = alone ? alone_park(alone, t) : wait_park_raw(t, CO_FOREVER);
 	if (likely(code >= 0)) {
 		/* A scope's code may be -EPIPE too, and has no effect. */
 		if (unlikely(w.status == -EPIPE) && why == WAIT_RECV)

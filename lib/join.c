@@ -153,9 +153,8 @@ wait_among_others(struct co_task *h, struct task *t)
 
 /* A function of its own, which returns by a jump: see send_wait in chan.c. */
 static noinline returns_by_jump int
-join_wait(struct co_task *h, struct task *t)
+join_wait(struct co_task *h, struct task *t, struct self *self)
 {
-	struct self *self = self_get();
 	struct waiter w;
 	int code;
 
@@ -170,7 +169,7 @@ join_wait(struct co_task *h, struct task *t)
 	w.ticket = alone_begin(self, t, WAIT_JOIN, h);
 	a_store_relaxed(&h->co__word, (uintptr_t)&w);
 	alone_leave(self);
-	code = alone_park(t);
+	code = alone_park(self, t);
 	if (likely(code >= 0))
 		return join_take(h);
 	join_dequeue(h, &w);
@@ -194,20 +193,21 @@ join_unusual(struct co_task *h)
 		return code;
 	if (join_done(h))
 		return join_take(h);
-	return join_wait(h, t);
+	return join_wait(h, t, self_get());
 }
 
 /* Calls nothing but what it does last, so that it saves no registers. */
 EXPORT int
 co_join(struct co_task *h)
 {
-	struct task *t = self_get()->current;
+	struct self *self = self_get();
+	struct task *t = self->current;
 
 	if (unlikely(!t) || unlikely(!h) || unlikely(h->co__id == 0) ||
 	    (a_load_relaxed(&h->co__word) & 1) ||
 	    unlikely(h->co__task == t) || unlikely(a_load_relaxed(&t->ended)))
 		return join_unusual(h);
-	return join_wait(h, t);
+	return join_wait(h, t, self);
 }
 
 /* The record lasts as long as its runtime, and that until join_settle. */

@@ -8,6 +8,7 @@
 #define WEFT_JOIN_H
 
 #include "alone.h"
+#include "scope.h"
 #include "waiter.h"
 
 /* In co__word, as long as that is odd: */
@@ -27,17 +28,23 @@ join_begin(struct co_task *h, struct task *t)
 struct task *co__join_deliver(struct co_task *h, int ret);
 
 /*
- * A task that was forked with handle h returned ret.  Gives its joiner, claimed
- * and told what task_wake tells: the caller must wake him.  h may be gone.
+ * The task t, forked with handle h, returned ret.  Gives its joiner, claimed and
+ * told what task_wake tells: the caller must wake him.  h may be gone, and
+ * nobody cancels t any more.
  */
 static always_inline struct task *
-join_deliver(struct self *self, struct co_task *h, int ret)
+join_deliver(struct self *self, struct task *t, struct co_task *h, int ret)
 {
 	const struct waiter *w;
 	struct task *joiner = NULL;
 
-	if (unlikely(!alone_enter(self)))
+	if (unlikely(!alone_enter(self))) {
+		scope_hide_task(t);
 		return co__join_deliver(h, ret);
+	}
+	/* scope_hide_task, where no other thread has t's lock.  Who takes it
+	   after the section finds this. */
+	a_store_release(&t->id, 0);
 	h->co__result = ret;
 	w = (const struct waiter *)a_load_relaxed(&h->co__word);
 	if (w && alone_claim(w->task, w->ticket)) {

@@ -354,10 +354,8 @@ end_of_life(struct worker *w, struct task *t, int ret)
 	bug_if(t->scope != t->home);	/* co_scope_enter without its leave */
 	if (unlikely(t->u.run.ext->locals != NULL))
 		locals_unref(t->u.run.ext->locals);
-	if (h) {
-		scope_hide_task(t);
-		joiner = join_deliver(&w->self, h, ret);
-	}
+	if (h)
+		joiner = join_deliver(&w->self, t, h, ret);
 	if (unlikely(!t->home)) {
 		stat_add(w, ended, 1);
 		end_runtime(w->rt);

@@ -99,7 +99,7 @@ coro_sleep(struct task *t, uint64_t ticket, co_time until)
 			armed = 0;
 		}
 	}
-	t = sched_park_here(t);
+	t = sched_park_here(t->worker, t);
 	if (armed && t->wake != WAIT_UNTIL)
 		timer_del(h, id, t, ticket);
 	return t->wake;

@@ -29,9 +29,9 @@ int co__wait_refused(struct task *t);
 
 /* Parks t, whose wait is open; what the wait gives. */
 static always_inline int
-park_here(struct task *t)
+park_here(struct worker *w, struct task *t)
 {
-	t = sched_park_here(t);
+	t = sched_park_here(w, t);
 	return likely(t->wake >= 0) ? t->wake : co__wait_noted(t, t->wake);
 }
 
@@ -46,7 +46,7 @@ wait_park_here(struct task *t)
 		return wait_park_raw(t, CO_FOREVER);
 	if (wait_is_refused(t, ticket))
 		return co__wait_refused(t);
-	return park_here(t);
+	return park_here(t->worker, t);
 }
 
 #endif

@@ -48,9 +48,14 @@ struct runq {
 				   looks in vain */
 	uint32_t waiting;	/* [section; read by thieves] in deque, fifo,
 				   high and low: what may be stolen */
-	uint32_t bands;		/* [section; read by runq_has_any] bit i:
-				   band[i] is not empty */
-	uint32_t shared;	/* [const] there are thieves */
+	union {
+		struct {
+			uint32_t bands;	/* [section; read by anybody] bit i:
+					   band[i] is not empty */
+			uint32_t shared;	/* [const] there are thieves */
+		};
+		uint64_t unusual;	/* both: see runq_is_plain */
+	};
 	uint32_t crit;		/* [atomic] the owner is inside */
 	uint32_t stop cache_aligned;	/* [atomic] a thief wants in */
 	struct lock thief;	/* one thief at a time */
@@ -154,6 +159,13 @@ runq_init(struct runq *q, bool shared)
 	q->shared = shared;
 }
 
+/* There are no thieves, and no task that has a band. */
+static always_inline bool
+runq_is_plain(const struct runq *q)
+{
+	return a_load_relaxed(&q->unusual) == 0;
+}
+
 /* Of a queue without thieves: t, which is of no band, runs next. */
 static always_inline void
 runq_push_first(struct runq *q, struct task *t)
@@ -204,23 +216,17 @@ runq_push_old(struct runq *q, struct task *t)
 
 struct task *co__runq_take_band(struct runq *q);
 
-/* Inside a section, or where there are no thieves. */
+/* Inside a section, or where there are no thieves; no band has anything for
+   now. */
 static always_inline struct task *
-runq_pop(struct runq *q)
+runq_pop_plain(struct runq *q)
 {
-	struct task *t = NULL;
+	struct task *t = tasklist_pop_head(&q->deque);
 
-	if (unlikely(q->bands))
-		t = co__runq_take_band(q);
-	if (likely(!t)) {
-		t = tasklist_pop_head(&q->deque);
-		if (!t)
-			t = tasklist_pop_head(&q->fifo);
-		if (likely(t != NULL))
-			runq_count(q, -1);
-		else if (unlikely(q->bands & 1u << BAND_LOW))
-			t = co__runq_take_band(q);
-	}
+	if (!t)
+		t = tasklist_pop_head(&q->fifo);
+	if (likely(t != NULL))
+		runq_count(q, -1);
 	runq_tick(q);
 	return t;
 }
@@ -231,10 +237,14 @@ runq_take(struct runq *q)
 {
 	struct task *t;
 
-	if (!q->shared)
-		return runq_pop(q);
+	if (likely(runq_is_plain(q)))
+		return runq_pop_plain(q);
 	runq_enter(q);
-	t = runq_pop(q);
+	t = unlikely(q->bands) ? co__runq_take_band(q) : NULL;
+	if (likely(!t))
+		t = runq_pop_plain(q);
+	else
+		runq_tick(q);
 	runq_leave(q);
 	return t;
 }
@@ -268,11 +278,12 @@ runq_exchange(struct runq *q, struct task *t)
 {
 	struct task *to;
 
-	if (unlikely(t->band != BANDS) ||
-	    unlikely(a_load_relaxed(&q->bands)))
+	if (unlikely(t->band != BANDS))
 		return co__runq_exchange_band(q, t);
-	if (!q->shared)
+	if (likely(runq_is_plain(q)))
 		return runq_swap(q, t);
+	if (unlikely(a_load_relaxed(&q->bands)))
+		return co__runq_exchange_band(q, t);
 	runq_enter(q);
 	to = runq_swap(q, t);
 	runq_leave(q);

@@ -101,7 +101,7 @@ sched_ready(struct task *t)
 	trace_ready(t);
 	chaos_point();
 	if (likely(is_here(w, t)))
-		sched_call_help(w, runq_push_new(&w->runq, t));
+		sched_push(w, t);
 	else
 		ready_elsewhere(w, t);
 }

@@ -55,12 +55,22 @@ sched_call_help(struct worker *w, uint32_t waiting)
 		co__call_help(w);
 }
 
-/* Spawned, to run fn: queues t as the newest of this worker. */
+/* Queues t as the newest of this worker. */
+static always_inline void
+sched_push(struct worker *w, struct task *t)
+{
+	if (likely(runq_is_plain(&w->runq)) && likely(t->band == BANDS))
+		runq_push_first(&w->runq, t);
+	else
+		sched_call_help(w, runq_push_new(&w->runq, t));
+}
+
+/* The same, of one that was spawned to run fn. */
 static always_inline void
 sched_start(struct worker *w, struct task *t, co_fn *fn)
 {
 	trace_spawn(t, fn);
-	sched_call_help(w, runq_push_new(&w->runq, t));
+	sched_push(w, t);
 }
 
 static always_inline bool
@@ -86,12 +96,15 @@ static always_inline bool
 sched_hand_on(struct worker *w, struct task *t)
 {
 	if (unlikely(t->worker != w) || unlikely(t->band != BANDS) ||
-	    unlikely(a_load_relaxed(&w->runq.bands)) ||
 	    unlikely(sched_turn_is_over(w)))
 		return false;
+	if (!runq_is_plain(&w->runq)) {
+		if (unlikely(a_load_relaxed(&w->runq.bands)))
+			return false;
+		sched_call_help(w, a_load_relaxed(&w->runq.waiting) + 1);
+	}
 	trace_ready(t);
 	chaos_point();
-	sched_call_help(w, a_load_relaxed(&w->runq.waiting) + 1);
 	runq_tick(&w->runq);
 	return true;
 }
@@ -198,10 +211,8 @@ sched_yield_here(struct worker *w)
 
 /* The current task leaves its worker until somebody readies it; gives it. */
 static always_inline struct task *
-sched_park_here(struct task *t)
+sched_park_here(struct worker *w, struct task *t)
 {
-	struct worker *w = t->worker;
-
 	co__locks_none_held("a coroutine parks while it holds a lock");
 	chaos_point();
 	return sched_switch(w, t, sched_next(w));

@@ -230,7 +230,7 @@ sleep_until_chosen(struct select *s, int code, struct self *alone)
 	if (unlikely(s->polled) && s->t->kind == TASK_FOREIGN)
 		until = next_look(s);
 	code = alone && likely(until == CO_FOREVER) ?
-	    alone_park(s->t) : wait_park_raw(s->t, until);
+	    alone_park(alone, s->t) : wait_park_raw(s->t, until);
 	dequeue_all(s, code);
 	if (likely(code >= 0)) {
 		s->again = s->rooms[code].w.status == WAIT_AGAIN;

@@ -49,8 +49,8 @@ joiner(void)
 static void
 task(void)
 {
-	struct task *woken = join_deliver(&machine.worker[1].self, &s.handle,
-	    RESULT);
+	struct task *woken = join_deliver(&machine.worker[1].self,
+	    &machine.task[1], &s.handle, RESULT);
 
 	if (woken)
 		task_wake(woken, woken->wake);
@@ -128,6 +128,67 @@ TEST(a_thread_gets_the_result_of_a_lone_workers_task)
 		.setup = setup_alone,
 		.thread = { joiner, task_alone, machine_cancel_wait },
 		.end = end, .enter = machine_enter, .bugs = bugs_alone };
+
+	explore(&m);
+}
+
+/* --- a thread cancels a task of a lone worker ----------------------------- */
+
+static struct co_scope home;
+
+static void
+setup_cancel(void)
+{
+	setup_with(NEWCOMER, WORKER, NEWCOMER);
+	memset(&home, 0, sizeof home);
+	home.co__owner = &machine.task[2];
+	machine.task[1].home = machine.task[1].scope = &home;
+	explore_share(&home, sizeof home);
+}
+
+/* Its record is at once another task's. */
+static void
+task_ends_alone(void)
+{
+	struct task *t = &machine.task[1];
+
+	task_alone();
+	t->cancelled = 0;
+	a_store_relaxed(&t->ended, 0);
+	a_store_release(&t->id, 99);
+}
+
+static void
+cancels_task(void)
+{
+	scope_cancel_task(&machine.task[1], 2);
+}
+
+static void
+end_of_cancel(void)
+{
+	explore_assert(!machine.task[1].cancelled && !machine.task[1].ended,
+	    "another task is cancelled");
+	explore_assert(machine.task[1].lock.word == 0, "a lock is held");
+}
+
+static const struct explore_bug bugs_of_cancel[] = {
+	BUG_AT("BUG_NO_WAIT", "another task", FORGED, OP_LOAD, "co__solo_end",
+	    "&s->crit"),
+	BUG_AT("BUG_LOOK_FIRST", "another task", LATER, OP_STORE,
+	    "alone_enter", "&self->crit"),
+	BUG_AT("BUG_NO_HIDE", "another task", LEFT_OUT, OP_STORE,
+	    "join_deliver", "&t->id"),
+	BUG_LAST
+};
+
+TEST(a_thread_cancels_no_other_task_than_the_one_that_ended_alone)
+{
+	static const struct explore_model m = { .name = "join_cancel_alone",
+		.setup = setup_cancel,
+		.thread = { cancels_task, task_ends_alone },
+		.end = end_of_cancel, .enter = machine_enter,
+		.bugs = bugs_of_cancel };
 
 	explore(&m);
 }
