@@ -88,9 +88,11 @@ alone_begin(struct self *self, struct task *t, enum wait_reason why,
 static always_inline int
 alone_park(struct self *self, struct task *t)
 {
+	struct worker *w = container_of(self, struct worker, self);
+
 	debug_assert(t->scope);		/* t is a coroutine */
-	return unlikely(t->scope->co__armer) ?
-	    wait_park_raw(t, CO_FOREVER) : park_here(container_of(self, struct worker, self), t);
+	return unlikely(t->scope->co__armer != NULL) ?
+	    wait_park_raw(t, CO_FOREVER) : park_here(w, t);
 }
 
 #endif

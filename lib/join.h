@@ -28,8 +28,8 @@ join_begin(struct co_task *h, struct task *t)
 struct task *co__join_deliver(struct co_task *h, int ret);
 
 /*
- * The task t, forked with handle h, returned ret.  Gives its joiner, claimed and
- * told what task_wake tells: the caller must wake him.  h may be gone, and
+ * The task t, forked with handle h, returned ret.  Gives its joiner, claimed
+ * and told what task_wake tells: the caller must wake him.  h may be gone, and
  * nobody cancels t any more.
  */
 static always_inline struct task *
