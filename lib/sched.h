@@ -125,29 +125,31 @@ sched_landed(struct worker *w)
 	debug_assert(!w->dead);
 }
 
-/* Makes `to`, which last ran on w, the current task.  False: somebody still
-   holds it off (trim.c). */
+/* Makes `to` the current task of w.  False: it is still on another worker, or
+   one that trims holds it off (trim.c); neither is where there is no other. */
 static always_inline bool
-sched_reclaim_cpu(struct worker *w, struct task *to)
+sched_claim_cpu(struct worker *w, struct task *to)
 {
-	if (unlikely(a_load_acquire(&to->on_cpu)))
-		return false;
+	if (w->runq.shared) {
+		if (unlikely(a_load_acquire(&to->on_cpu)))
+			return false;
+		if (unlikely(to->worker != w))	/* a store costs more */
+			a_store_relaxed(&to->worker, w);  /* with is_ours */
+	}
+	if (unlikely(!to->bound))
+		task_bind(w, to);
 	a_store_relaxed(&to->on_cpu, 1);
 	w->self.current = to;
 	return true;
 }
 
-/* The same for any task.  False: or it is still on another worker. */
+/* The same for one that last ran on w. */
 static always_inline bool
-sched_claim_cpu(struct worker *w, struct task *to)
+sched_reclaim_cpu(struct worker *w, struct task *to)
 {
-	if (unlikely(a_load_acquire(&to->on_cpu)))
+	if (w->runq.shared && unlikely(a_load_acquire(&to->on_cpu)))
 		return false;
-	if (unlikely(!to->bound))
-		task_bind(w, to);
 	a_store_relaxed(&to->on_cpu, 1);
-	if (unlikely(to->worker != w))	/* a store costs more */
-		a_store_relaxed(&to->worker, w);  /* with is_ours in life.c */
 	w->self.current = to;
 	return true;
 }
