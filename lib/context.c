@@ -4,8 +4,9 @@
  *
  * Layer 3.  Invariants:
  *
- *	C3  a context made here and one that was switched away from look alike
- *	    (FRAME, drawn in asm/): the switch does not ask which it resumes.
+ *	C3  a context made here, one that was switched away from and one that
+ *	    rests look alike (FRAME, drawn in asm/): the switch does not ask
+ *	    which it resumes.
  *	C4  under ASan and TSan nothing that is instrumented runs between the
  *	    announcement of a switch and the switch.
  */

@@ -107,9 +107,9 @@ context_jump(struct context *from, struct context *to)
 }
 
 /*
- * Goes to the context that rsi points to.  Nothing of who leaves so is kept, so
- * nothing is read that he could be kept by: storing MXCSR is most of a switch
- * on Zen, loading both words 1.5 ns.
+ * Goes to the context that rsi points to.  The control words of who leaves so
+ * are not kept, and not read: storing MXCSR is most of a switch on Zen, loading
+ * both words 1.5 ns.
  */
 #define CONTEXT_GO \
 	"movq	(%%rsi), %%rsp\n\t" \
@@ -209,9 +209,9 @@ context_hop(struct context *from, struct context *to)
 	"v29", "v30", "v31", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", \
 	"p8", "p9", "p10", "p11", "p12", "p13", "p14", "p15", "memory", "cc"
 
-/* Goes to the context that x1 points to; FPCR is written only if it differs. */
+/* Goes to the context that x1 points to.  FPCR, which is in x3, is written only
+   if it differs. */
 #define CONTEXT_GO \
-	"mrs	x3, fpcr\n\t" \
 	"ldr	x4, [x1]\n\t" \
 	"mov	sp, x4\n\t" \
 	"ldr	x5, [sp, #16]\n\t" \
@@ -260,6 +260,7 @@ context_rest(void **at, struct context *to)
 	    "str	xzr, [sp, #16]\n\t"
 	    "mov	x4, sp\n\t"
 	    "str	x4, [x0]\n\t"
+	    "mrs	x3, fpcr\n\t"
 	    CONTEXT_GO
 	    "1:\thint	#36\n\t"
 	    "add	sp, sp, #32"

@@ -354,10 +354,10 @@ end_of_life(struct worker *w, struct task *t, int ret)
 	bug_if(t->scope != t->home);	/* co_scope_enter without its leave */
 	if (unlikely(t->u.run.ext->locals != NULL))
 		locals_unref(t->u.run.ext->locals);
+	stat_add(w, ended, 1);	/* who has joined it finds it counted */
 	if (h)
 		joiner = join_deliver(&w->self, t, h, ret);
 	if (unlikely(!t->home)) {
-		stat_add(w, ended, 1);
 		end_runtime(w->rt);
 		return NULL;
 	}
@@ -386,7 +386,7 @@ take_over(struct worker *w, struct task *t, struct task *to)
 	stack_unreserve_cached(&w->stacks, 0);	/* `to` had a promise too */
 	task_settle(w, to, e, e->stack);
 	task_take_value(to);
-	task_bound(to);
+	task_mark_bound(to);
 	context_words_default();	/* t may have had others */
 	a_store_relaxed(&to->on_cpu, 1);
 	a_store_relaxed(&to->worker, w);	/* with is_ours */
@@ -397,16 +397,20 @@ take_over(struct worker *w, struct task *t, struct task *to)
 static always_inline void
 leave_for_good(struct worker *w, struct task *t, struct context *to)
 {
-	t->u.run.ext->stack->loop = NULL;
 	w->dead = t;
 	context_leave(&t->u.run.ctx, to);
 	bug("an ended coroutine was resumed");
 }
 
 /*
- * The loop that this is called from stays on the stack for the next one; gives
- * that one.  What t has is put where it belongs while we are on it still: only
- * this worker takes it from there, and we leave first.
+ * LOOP.  The loop that this is called from stays on the stack for the next one;
+ * gives that one.  So where stack.loop is not NULL it is the sp of a context in
+ * co__task_main, whose next user is the one that was switched to, on whatever
+ * worker, and whose ext is in its place.  While somebody has the stack it says
+ * nothing: he either leaves his loop here, or by stack_put.
+ *
+ * What t has is put where it belongs while we are on it still: only this worker
+ * takes it from there, and we leave first.
  */
 #ifdef CONTEXT_REST
 static always_inline struct task *
@@ -434,12 +438,12 @@ leave_loop(struct worker *w, struct task *t, struct context *to)
 
 /*
  * t, which has ended, leaves for `to`, which has this worker if `claimed`; else
- * for the thread's own stack, which waits for `to`, if any.  Where t hands its
- * stack on, gives who goes on with it later.
+ * for the thread's own stack, which waits for `to`, if any.  Gives who goes on
+ * with the loop later.
  */
 static always_inline struct task *
 leave(struct worker *w, struct task *t, struct task *to, bool claimed,
-    bool hands_on)
+    bool leaves_loop)
 {
 	struct context *at;
 
@@ -452,7 +456,7 @@ leave(struct worker *w, struct task *t, struct task *to, bool claimed,
 		w->pending = to;
 		w->self.current = NULL;
 	}
-	if (hands_on)
+	if (leaves_loop)
 		return leave_loop(w, t, at);
 	leave_for_good(w, t, at);
 	return NULL;
@@ -460,7 +464,7 @@ leave(struct worker *w, struct task *t, struct task *to, bool claimed,
 
 /* t runs to its end, and then whoever goes on with its stack. */
 static always_inline void
-live(struct task *t, bool hands_on)
+live(struct task *t, bool leaves_loop)
 {
 	struct worker *w;
 	struct task *to, *woken;
@@ -473,17 +477,17 @@ live(struct task *t, bool hands_on)
 		if (woken) {
 			if (likely(sched_hand_on(w, woken))) {
 				t = leave(w, t, woken,
-				    sched_reclaim_cpu(w, woken), hands_on);
+				    sched_reclaim_cpu(w, woken), leaves_loop);
 				continue;
 			}
 			task_wake(woken, woken->wake);
 		}
 		to = sched_next(w);
-		if (hands_on && likely(may_take_over(to)))
+		if (leaves_loop && likely(may_take_over(to)))
 			t = take_over(w, t, to);
 		else
 			t = leave(w, t, to, to && sched_claim_cpu(w, to),
-			    hands_on);
+			    leaves_loop);
 	}
 }
 

@@ -11,9 +11,10 @@
  *	I2  w->self.current is the task whose stack the thread is on; NULL on
  *	    the thread's own.
  *	I3  on_cpu of a task is 1 from before it is switched to until after it
- *	    was switched away from; whoever picks a task whose on_cpu is 1 waits
- *	    on the worker's own stack: two workers that waited for each other's
- *	    task on those tasks' stacks would wait for ever.
+ *	    was switched away from; where there are other workers, whoever picks
+ *	    a task whose on_cpu is 1 waits on the worker's own stack: two that
+ *	    waited for each other's task on those tasks' stacks would wait for
+ *	    ever.
  */
 #include "sched.h"
 

@@ -135,6 +135,8 @@ sched_claim_cpu(struct worker *w, struct task *to)
 			return false;
 		if (unlikely(to->worker != w))	/* a store costs more */
 			a_store_relaxed(&to->worker, w);  /* with is_ours */
+	} else {
+		debug_assert(!a_load_relaxed(&to->on_cpu) && to->worker == w);
 	}
 	if (unlikely(!to->bound))
 		task_bind(w, to);
@@ -149,6 +151,7 @@ sched_reclaim_cpu(struct worker *w, struct task *to)
 {
 	if (w->runq.shared && unlikely(a_load_acquire(&to->on_cpu)))
 		return false;
+	debug_assert(to->worker == w);
 	a_store_relaxed(&to->on_cpu, 1);
 	w->self.current = to;
 	return true;

@@ -46,6 +46,8 @@ void scope_cancel_task(struct task *t, uint64_t id);
  *	a_light_barrier()		a_heavy_barrier()
  *	lock held ?			id as given ?
  *	  yes: waits for it		  yes: goes on, under the lock
+ *
+ * A lone worker does the first of these alone, in its section (join_deliver).
  */
 static always_inline void
 scope_hide_task(struct task *t)

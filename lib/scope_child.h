@@ -155,7 +155,6 @@ scope_remove(struct worker *w, struct task *child, int ret)
 		flat_remove(w, s, child);
 		return NULL;
 	}
-	stat_add(w, ended, 1);
 	if (unlikely(ret < 0) || unlikely(!alone_enter(&w->self)))
 		return co__scope_remove(child, ret);
 	if (unlikely(s->co__count == 1 && s->co__ticket != 0)) {

@@ -39,6 +39,7 @@ flat_runtime(const struct co_scope *root)
 	return container_of(root, struct runtime, root);
 }
 
+/* After E2: then no child is both counted in and out between the two loads. */
 static inline uint64_t
 flat_alive(const struct co_scope *root)
 {

@@ -45,9 +45,8 @@ struct stack {
 				   stack, read by the overflow report; NULL
 				   while nobody's */
 	struct stack_arena *arena;	/* [const] */
-	void *loop;		/* [owner] in a cache: the context that the last
-				   user has left on it for the next one; NULL:
-				   none.  Who gets it otherwise clears it. */
+	void *loop;		/* [owner] while nobody's: see LOOP in life.c;
+				   stack_put makes it NULL */
 	uint32_t index;		/* [const] in the arena */
 	bool guarded;		/* [const] the guard is installed */
 };
@@ -220,6 +219,7 @@ stack_put_one(struct stack_cache *c, struct stack *s)
 static inline void
 stack_put(struct stack_cache *c, struct stack *s)
 {
+	s->loop = NULL;
 	if (likely(s->size == c->size) && likely(stack_has_room(c)))
 		stack_put_one(c, s);
 	else

@@ -9,17 +9,10 @@
 
 #include <weft/inspect.h>
 
-static uint64_t
-ended_by(const struct worker *w)
-{
-	return a_load_acquire(&w->stats.ended) +
-	    a_load_acquire(&w->flat_ended);
-}
-
 static void
 read_worker(struct worker *w, struct co_worker_stats *ret)
 {
-	ret->ended = ended_by(w);
+	ret->ended = a_load_relaxed(&w->stats.ended);
 	ret->spawned = a_load_relaxed(&w->stats.spawned) +
 	    a_load_relaxed(&w->flat_begun);
 	ret->picks = worker_picks(w);
@@ -59,7 +52,7 @@ read_runtime(struct runtime *rt, void *arg)
 	ret->workers = rt->nworkers;
 	/* First, so that nobody has ended who has not been spawned. */
 	for (i = 0; i < rt->nworkers; i++)
-		ended += ended_by(&rt->workers[i]);
+		ended += a_load_acquire(&rt->workers[i].stats.ended);
 	for (i = 0; i < rt->nworkers; i++) {
 		read_worker(&rt->workers[i], &one);
 		add(&ret->all, &one);

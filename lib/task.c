@@ -181,7 +181,7 @@ task_bind_at(struct worker *w, struct task *t, char *top)
 
 	context_make(&t->u.run.ctx, e->stack->lo, top,
 	    once ? co__task_main_once : co__task_main);
-	task_bound(t);
+	task_mark_bound(t);
 }
 
 static noinline void
@@ -208,5 +208,5 @@ task_bind(struct worker *w, struct task *t)
 	stack_get_one(&w->stacks);
 	task_settle(w, t, ext_of(s), s);
 	t->u.run.ctx.sp = s->loop;
-	task_bound(t);
+	task_mark_bound(t);
 }

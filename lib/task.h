@@ -75,9 +75,10 @@ enum { TASK_NAME = 32, TASK_VALUE = 80 };
  * of them 5.6, 5.1 and 5.8 (cachegrind).
  */
 struct task_ext {
-	const void *wait_obj;	/* [task] what it waits for, or last did; of a
-				   signal the number, of a sleep its end, of a
-				   select the struct select */
+	const void *wait_obj;	/* [task] where there is a wait_reason: what it
+				   waits for, or last did; of a signal the
+				   number, of a sleep its end, of a select the
+				   struct select */
 	co_time wait_since;	/* [task] worker->now of then: coarse */
 	uint32_t wait_reason;	/* [task] enum wait_reason */
 	struct stack *stack;	/* [const] NULL for a stand-in */

@@ -58,7 +58,8 @@ struct look {			/* what a thief saw of a victim */
 };
 
 struct worker_stats {		/* [owner; read by anybody] */
-	uint64_t spawned, ended;	/* but for children of the root scope */
+	uint64_t spawned;		/* but for children of the root scope */
+	uint64_t ended;
 	uint64_t steals, stolen, sleeps, polls, timers, gathers;
 };
 
@@ -103,8 +104,7 @@ struct worker {
 	uint32_t let_in;		/* [owner] of rt->caught */
 	bool census;			/* [const] CO_STACK_CENSUS */
 	uint64_t flat_begun, flat_ended;	/* [owner; read by anybody]
-					   children of the root scope: those
-					   that stats do not count */
+					   children of the root scope */
 	struct worker_stats stats;
 	/* Touched by others. */
 	uint32_t asleep cache_aligned;	/* [atomic] 1: in its reactor's poll,
@@ -190,7 +190,10 @@ worker_self(void)
 static always_inline struct worker *
 worker_here(void)
 {
-	return container_of(self_get(), struct worker, self);
+	struct self *s = self_get();
+
+	debug_assert(s->worker);
+	return container_of(s, struct worker, self);
 }
 
 /* For a thread of rt, before it runs what is the user's: *let_in is what its
@@ -348,7 +351,7 @@ task_take_value(struct task *t)
 
 /* ... and is seen to have settled. */
 static always_inline void
-task_bound(struct task *t)
+task_mark_bound(struct task *t)
 {
 	a_store_release(&t->bound, 1);	/* pairs with dumps */
 }

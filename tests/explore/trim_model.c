@@ -53,6 +53,7 @@ setup(void)
 	struct task *t = &machine.task[2];
 
 	machine_setup(WORKER, WORKER, WORKER);
+	machine.worker[1].runq.shared = 1;	/* others may trim */
 	t->park = TICKET;
 	t->on_cpu = 0;
 	machine.ext[2].trimmed = TICKET;	/* seen a round ago */
