@@ -65,7 +65,7 @@ alone_claim(struct task *t, uint64_t ticket)
 static always_inline void
 alone_wake(struct self *self, struct task *t, int code)
 {
-	struct worker *w = container_of(self, struct worker, self);
+	struct worker *w = worker_of(self);
 
 	if (unlikely(t->worker != w)) {	/* or pinned, or of another runtime */
 		task_wake(t, code);
@@ -81,18 +81,16 @@ static always_inline uint64_t
 alone_begin(struct self *self, struct task *t, enum wait_reason why,
     const void *obj)
 {
-	t->u.run.ext->wait_since = container_of(self, struct worker, self)->now;
+	t->u.run.ext->wait_since = worker_of(self)->now;
 	return co__wait_open_as(t, why, obj, PARK_WAITING);
 }
 
 static always_inline int
 alone_park(struct self *self, struct task *t)
 {
-	struct worker *w = container_of(self, struct worker, self);
-
 	debug_assert(t->scope);		/* t is a coroutine */
 	return unlikely(t->scope->co__armer != NULL) ?
-	    wait_park_raw(t, CO_FOREVER) : park_here(w, t);
+	    wait_park_raw(t, CO_FOREVER) : park_here(worker_of(self), t);
 }
 
 #endif

@@ -228,6 +228,7 @@ launch_checked(const struct launch *l)
 	}
 	if ((l->value && !late) || locals || (l->options && l->options->name))
 		bind_now(w, t, l, locals);
+	stat_add(w, spawned, 1);
 	sched_start(w, t, l->fn);
 	return 0;
 }
@@ -266,6 +267,7 @@ launch_among_others(struct worker *w, struct task *t, struct co_scope *scope)
 		not_begun(w, t);
 		return launched(handle, code);
 	}
+	stat_add(w, spawned, 1);
 	sched_start(w, t, fn);
 	return 0;
 }
@@ -286,7 +288,7 @@ launch_plain(co_fn *fn, void *arg, struct co_task *handle, void *site)
 
 	if (unlikely(!s->worker))
 		return launch_unusual(fn, arg, handle, site);
-	w = container_of(s, struct worker, self);
+	w = worker_of(s);
 	parent = w->self.current;
 	if (unlikely(!parent) || unlikely(!fn) ||
 	    unlikely(parent->u.run.ext->locals != NULL) ||
@@ -296,8 +298,9 @@ launch_plain(co_fn *fn, void *arg, struct co_task *handle, void *site)
 	t = task_take(w);
 	scope = parent->scope;
 	begin(t, parent, fn, arg, handle, site);
-	if (unlikely(w->runq.shared) || !scope_add_alone(w, scope, t))
+	if (unlikely(w->runq.shared) || !scope_add_alone(s, scope, t))
 		return launch_among_others(w, t, scope);
+	stat_add(w, spawned, 1);
 	trace_spawn(t, fn);
 	runq_push_first(&w->runq, t);
 	return 0;
@@ -361,7 +364,7 @@ end_of_life(struct worker *w, struct task *t, int ret)
 		end_runtime(w->rt);
 		return NULL;
 	}
-	owner = scope_remove(w, t, ret);
+	owner = scope_remove(&w->self, t, ret);
 	if (likely(!owner))
 		return joiner;
 	if (joiner)
@@ -404,10 +407,10 @@ leave_for_good(struct worker *w, struct task *t, struct context *to)
 
 /*
  * LOOP.  The loop that this is called from stays on the stack for the next one;
- * gives that one.  So where stack.loop is not NULL it is the sp of a context in
- * co__task_main, whose next user is the one that was switched to, on whatever
- * worker, and whose ext is in its place.  While somebody has the stack it says
- * nothing: he either leaves his loop here, or by stack_put.
+ * gives that one.  So of a stack in a cache, stack.loop is NULL or the sp of a
+ * context in co__task_main, whose next user is the one that was switched to, on
+ * whatever worker, and whose ext is in its place.  While somebody has the stack
+ * it says nothing: whoever puts it sets it, here or in stack_put.
  *
  * What t has is put where it belongs while we are on it still: only this worker
  * takes it from there, and we leave first.
@@ -472,7 +475,7 @@ live(struct task *t, bool leaves_loop)
 
 	for (;;) {
 		ret = t->u.run.ext->fn(t->u.run.ext->arg);
-		w = worker_here();
+		w = worker_of(self_get());
 		woken = end_of_life(w, t, ret);
 		if (woken) {
 			if (likely(sched_hand_on(w, woken))) {
@@ -497,7 +500,7 @@ born(void)
 	struct worker *w;
 
 	context_landed();
-	w = worker_here();
+	w = worker_of(self_get());
 	sched_landed(w);
 	return w->self.current;
 }

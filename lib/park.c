@@ -252,7 +252,7 @@ co_yield(void)
 	if (unlikely(!s->worker))
 		os_give_way();
 	else
-		sched_yield_here(container_of(s, struct worker, self));
+		sched_yield_here(worker_of(s));
 }
 
 EXPORT void co_yield_now(void) __attribute__((alias("co_yield")));

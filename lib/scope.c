@@ -47,7 +47,7 @@ scope_add(struct co_scope *s, struct task *child)
 	int code;
 
 	if (s->co__flat) {
-		code = flat_add(child->worker, s, child);
+		code = flat_add(s, child);
 		return likely(code == 0) ? 0 : refused(s, code);
 	}
 	if (unlikely(owner->kind == TASK_FOREIGN))
@@ -57,10 +57,7 @@ scope_add(struct co_scope *s, struct task *child)
 	if (likely(code == 0))
 		child_link(s, child);
 	lock_drop(&owner->lock, LOCK_TASK);
-	if (unlikely(code))
-		return refused(s, code);
-	stat_add(child->worker, spawned, 1);
-	return 0;
+	return likely(code == 0) ? 0 : refused(s, code);
 }
 
 /*

@@ -11,10 +11,9 @@
  * records.  Both happen once in a runtime's life:
  *
  *	flat_add, flat_remove		co_cancel, then co_scope_leave
- *	F1 flat_begun++ or flat_ended++;	E1 root->co__ended = code
- *	   id = 0
+ *	F1 flat++, flat--; id = 0	E1 root->co__ended = code
  *	F2 a_light_barrier()		E2 a_heavy_barrier()
- *	F3 co__ended ?			E3 looks at the records, adds up
+ *	F3 co__ended ?			E3 looks at the records, adds up flat
  *	  yes: takes its own lock,
  *	  wakes who may wait in leave
  *
@@ -62,55 +61,44 @@ child_unlink(struct co_scope *s, struct task *c)
 
 /* --- a child of the root scope -------------------------------------------- */
 
+static always_inline void
+flat_count(struct worker *w, int64_t n)
+{
+	a_store_relaxed(&w->flat, w->flat + n);
+}
+
 /* The root scope has ended: nobody looks at the child once this returns. */
 void co__flat_left_late(struct co_scope *root, struct task *child);
 
-/* Used again, it must not look like a child until it is one. */
 static always_inline void
-flat_hide(struct task *child)
+flat_remove(struct co_scope *root, struct task *child)
 {
+	/* Used again, it must not look like a child until it is one. */
 	a_store_relaxed(&child->home, NULL);
 	a_store_release(&child->id, 0);
-}
-
-static always_inline void
-flat_remove(struct worker *w, struct co_scope *root, struct task *child)
-{
-	flat_hide(child);
-	count_add(w->flat_ended, 1);				/* F1 */
+	flat_count(child->worker, -1);				/* F1 */
 	a_light_barrier();					/* F2 */
 	if (unlikely(a_load_relaxed(&root->co__ended)))		/* F3 */
 		co__flat_left_late(root, child);
 }
 
 static always_inline int
-flat_enter(struct worker *w, struct co_scope *root, struct task *child)
+flat_enter(struct co_scope *root, struct task *child)
 {
 	a_store_relaxed(&child->scope, root);
 	a_store_release(&child->home, root);	/* pairs with flat_visit */
-	count_add(w->flat_begun, 1);				/* F1 */
+	flat_count(child->worker, 1);				/* F1 */
 	a_light_barrier();					/* F2 */
 	return a_load_relaxed(&root->co__ended);		/* F3 */
 }
 
-/* The root scope had ended: it has not begun. */
-static always_inline void
-flat_uncount(struct worker *w)
-{
-	count_add(w->flat_begun, -1);
-}
-
 static always_inline int
-flat_add(struct worker *w, struct co_scope *root, struct task *child)
+flat_add(struct co_scope *root, struct task *child)
 {
-	int code = flat_enter(w, root, child);
+	int code = flat_enter(root, child);
 
-	if (unlikely(code)) {
-		flat_hide(child);
-		flat_uncount(w);				/* F1 */
-		a_light_barrier();				/* F2 */
-		co__flat_left_late(root, child);
-	}
+	if (unlikely(code))
+		flat_remove(root, child);
 	return code;
 }
 
@@ -121,24 +109,22 @@ flat_add(struct worker *w, struct co_scope *root, struct task *child)
  * coroutine, has not ended.  False: it is left to scope_add.
  */
 static always_inline bool
-scope_add_alone(struct worker *w, struct co_scope *s, struct task *child)
+scope_add_alone(struct self *self, struct co_scope *s, struct task *child)
 {
 	bool added;
 
 	if (s->co__flat) {
-		if (likely(flat_enter(w, s, child) == 0))
+		if (likely(flat_enter(s, child) == 0))
 			return true;
-		flat_uncount(w);
+		flat_count(child->worker, -1);
 		return false;
 	}
-	if (unlikely(!alone_enter(&w->self)))
+	if (unlikely(!alone_enter(self)))
 		return false;
 	added = likely(s->co__ended == 0);
-	if (added) {
+	if (added)
 		child_link(s, child);
-		stat_add(w, spawned, 1);
-	}
-	alone_leave(&w->self);
+	alone_leave(self);
 	return added;
 }
 
@@ -147,22 +133,22 @@ struct task *co__scope_remove(struct task *child, int ret);
 /* A child leaves its home; ret < 0 is a failure, unless it was forked.  Gives
    whom the caller must wake, with 0: who waits for this last child. */
 static always_inline struct task *
-scope_remove(struct worker *w, struct task *child, int ret)
+scope_remove(struct self *self, struct task *child, int ret)
 {
 	struct co_scope *s = child->home;
 
 	if (s->co__flat) {
-		flat_remove(w, s, child);
+		flat_remove(s, child);
 		return NULL;
 	}
-	if (unlikely(ret < 0) || unlikely(!alone_enter(&w->self)))
+	if (unlikely(ret < 0) || unlikely(!alone_enter(self)))
 		return co__scope_remove(child, ret);
 	if (unlikely(s->co__count == 1 && s->co__ticket != 0)) {
-		alone_leave(&w->self);
+		alone_leave(self);
 		return co__scope_remove(child, ret);
 	}
 	child_unlink(s, child);
-	alone_leave(&w->self);
+	alone_leave(self);
 	return NULL;
 }
 

@@ -39,18 +39,15 @@ flat_runtime(const struct co_scope *root)
 	return container_of(root, struct runtime, root);
 }
 
-/* After E2: then no child is both counted in and out between the two loads. */
-static inline uint64_t
+static inline int64_t
 flat_alive(const struct co_scope *root)
 {
 	struct runtime *rt = flat_runtime(root);
-	uint64_t n = 0;
+	int64_t n = 0;
 	uint32_t i;
 
-	for (i = 0; i < rt->nworkers; i++) {
-		n += a_load_relaxed(&rt->workers[i].flat_begun);
-		n -= a_load_relaxed(&rt->workers[i].flat_ended);
-	}
+	for (i = 0; i < rt->nworkers; i++)
+		n += a_load_relaxed(&rt->workers[i].flat);
 	return n;
 }
 

@@ -280,10 +280,7 @@ co__stack_get_slow(struct stack_cache *c, size_t size)
 	else if (k == &p->class)
 		cache_fill(c, k);
 	pool_unlock(p);
-	if (!s)
-		return stack_arena_make(at.arena, at.index, &p->mode);
-	s->loop = NULL;
-	return s;
+	return s ? s : stack_arena_make(at.arena, at.index, &p->mode);
 }
 
 void

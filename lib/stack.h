@@ -45,8 +45,8 @@ struct stack {
 				   stack, read by the overflow report; NULL
 				   while nobody's */
 	struct stack_arena *arena;	/* [const] */
-	void *loop;		/* [owner] while nobody's: see LOOP in life.c;
-				   stack_put makes it NULL */
+	void *loop;		/* [owner] set by who puts it, so it says
+				   something in a cache only: LOOP in life.c */
 	uint32_t index;		/* [const] in the arena */
 	bool guarded;		/* [const] the guard is installed */
 };
@@ -92,7 +92,7 @@ void stack_unreserve(struct stack_pool *p, size_t size);
 static inline int stack_reserve_cached(struct stack_cache *c, size_t size);
 static inline void stack_unreserve_cached(struct stack_cache *c, size_t size);
 
-/* Never fails for a stack that was reserved.  Its `loop` is NULL. */
+/* Never fails for a stack that was reserved. */
 static inline struct stack *stack_get(struct stack_cache *c, size_t size);
 static inline void stack_put(struct stack_cache *c, struct stack *s);
 
@@ -183,7 +183,7 @@ stack_unreserve_cached(struct stack_cache *c, size_t size)
 		stack_cache_add(c->credit, 1);
 }
 
-/* There is a stack in it.  Its `loop` is as it was left. */
+/* There is a stack in it. */
 static inline struct stack *
 stack_get_one(struct stack_cache *c)
 {
@@ -198,13 +198,9 @@ stack_get_one(struct stack_cache *c)
 static inline struct stack *
 stack_get(struct stack_cache *c, size_t size)
 {
-	struct stack *s;
-
 	if (unlikely(size != 0 || !c->top))
 		return co__stack_get_slow(c, size);
-	s = stack_get_one(c);
-	s->loop = NULL;
-	return s;
+	return stack_get_one(c);
 }
 
 static inline void

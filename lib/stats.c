@@ -12,9 +12,8 @@
 static void
 read_worker(struct worker *w, struct co_worker_stats *ret)
 {
+	ret->spawned = a_load_relaxed(&w->stats.spawned);
 	ret->ended = a_load_relaxed(&w->stats.ended);
-	ret->spawned = a_load_relaxed(&w->stats.spawned) +
-	    a_load_relaxed(&w->flat_begun);
 	ret->picks = worker_picks(w);
 	ret->steals = a_load_relaxed(&w->stats.steals);
 	ret->stolen = a_load_relaxed(&w->stats.stolen);

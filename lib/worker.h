@@ -58,15 +58,13 @@ struct look {			/* what a thief saw of a victim */
 };
 
 struct worker_stats {		/* [owner; read by anybody] */
-	uint64_t spawned;		/* but for children of the root scope */
-	uint64_t ended;
-	uint64_t steals, stolen, sleeps, polls, timers, gathers;
+	uint64_t spawned, ended, steals, stolen, sleeps, polls, timers,
+	    gathers;
 };
 
 /* Plain stores that others may read. */
-#define count_add(field, n) \
-	a_store_relaxed(&(field), (field) + (uint64_t)(n))
-#define stat_add(w, field, n)	count_add((w)->stats.field, n)
+#define stat_add(w, field, n) \
+	a_store_relaxed(&(w)->stats.field, (w)->stats.field + (uint64_t)(n))
 
 struct worker {
 	struct self self;		/* first: self_get()->worker's own */
@@ -103,8 +101,8 @@ struct worker {
 	bool refused;			/* [owner] watchdog.c */
 	uint32_t let_in;		/* [owner] of rt->caught */
 	bool census;			/* [const] CO_STACK_CENSUS */
-	uint64_t flat_begun, flat_ended;	/* [owner; read by anybody]
-					   children of the root scope */
+	int64_t flat;			/* [owner; read at the end] children of
+					   the root scope: begun less ended */
 	struct worker_stats stats;
 	/* Touched by others. */
 	uint32_t asleep cache_aligned;	/* [atomic] 1: in its reactor's poll,
@@ -186,12 +184,11 @@ worker_self(void)
 	return self_get()->worker;
 }
 
-/* The same for who knows that it is one. */
+/* The worker that s, which is no other thread's, is of: one load less than
+   s->worker. */
 static always_inline struct worker *
-worker_here(void)
+worker_of(struct self *s)
 {
-	struct self *s = self_get();
-
 	debug_assert(s->worker);
 	return container_of(s, struct worker, self);
 }

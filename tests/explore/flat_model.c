@@ -31,8 +31,7 @@ setup(void)
 	code = 0;
 	explore_share(root, sizeof *root);
 	explore_share(child, sizeof *child);
-	explore_share(&machine.worker[0].flat_begun, sizeof(uint64_t));
-	explore_share(&machine.worker[0].flat_ended, sizeof(uint64_t));
+	explore_share(&machine.worker[0].flat, sizeof machine.worker[0].flat);
 }
 
 static void
@@ -40,20 +39,20 @@ setup_child(void)
 {
 	setup();
 	child->home = child->scope = root;
-	machine.worker[0].flat_begun = 1;
+	machine.worker[0].flat = 1;
 }
 
 static void
 spawns(void)
 {
-	code = flat_add(&machine.worker[0], root, child);
+	code = flat_add(root, child);
 }
 
 /* Its record is at once another task's, of another scope. */
 static void
 child_ends(void)
 {
-	flat_remove(&machine.worker[0], root, child);
+	flat_remove(root, child);
 	child->scope = NULL;
 	a_store_relaxed(&child->ended, 0);
 	a_store_release(&child->id, 99);
@@ -65,18 +64,12 @@ cancels(void)
 	co_cancel(root);
 }
 
-static uint64_t
-children(void)
-{
-	return machine.worker[0].flat_begun - machine.worker[0].flat_ended;
-}
-
 static void
 end_of_spawn(void)
 {
 	explore_assert(code == -ECANCELED || child->ended == -ECANCELED,
 	    "a child is not told of the end");
-	explore_assert(children() == (code == 0),
+	explore_assert(machine.worker[0].flat == (code == 0),
 	    "the children are counted wrong");
 }
 
@@ -84,7 +77,7 @@ static void
 end_of_child(void)
 {
 	explore_assert(child->ended == 0, "another task is cancelled");
-	explore_assert(children() == 0,
+	explore_assert(machine.worker[0].flat == 0,
 	    "the children are counted wrong");
 }
 
