@@ -106,6 +106,17 @@ test_below(uint64_t *state, uint64_t n)
 	return test_random(state) % n;
 }
 
+/* fegetround() asks the x87 alone on x86. */
+static inline bool
+test_rounds_to_nearest(void)
+{
+	volatile double one = 1, three = 3, ten = 10;
+
+	/* The nearest to 1/3 is below it, to 1/10 above. */
+	return one / three == 0x1.5555555555555p-2 &&
+	    one / ten == 0x1.999999999999ap-4;
+}
+
 /* 1 where the test was built with AddressSanitizer, ThreadSanitizer. */
 #if defined __SANITIZE_ADDRESS__
 #define TEST_ASAN	1

@@ -600,7 +600,7 @@ rester(void)
 	landed();
 	for (lap = 0; ; lap++) {
 		me = container_of(c, struct co, ctx);
-		if (fegetround() != FE_TONEAREST)
+		if (fegetround() != FE_TONEAREST || !test_rounds_to_nearest())
 			abort();
 		me->turns++;
 		go(&home);	/* an ordinary switch on the way */
