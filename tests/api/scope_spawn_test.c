@@ -194,10 +194,14 @@ thread_scopes(void)
 
 	test_result(co_spawn(give, NULL), -EINVAL);
 	ck_assert(!co_cancelled());
-	co_scope(s, .timeout = CO_MS(2)) {
+	co_scope(s, .timeout = CO_SEC(60)) {
 		runs++;
 		test_result(co_spawn(give, NULL), -EINVAL);
 		test_result(co_sleep(1), 0);
+	}
+	test_result(s.status, 0);
+	co_scope(s, .timeout = CO_MS(2)) {
+		runs++;
 		test_result(co_sleep(CO_FOREVER), -ETIMEDOUT);
 		ck_assert(co_cancelled());
 		test_result(co_sleep(1), -ETIMEDOUT);
@@ -221,7 +225,7 @@ thread_scopes(void)
 		pthread_join(other, NULL);
 	}
 	test_result(s.status, -ECANCELED);
-	ck_assert_int_eq(runs, 2);
+	ck_assert_int_eq(runs, 3);
 	co_scope(s, .timeout = CO_MS(1))
 		while (!co_cancelled())
 			;
@@ -260,9 +264,9 @@ cancelled_by_thread(void *arg)
 	(void)arg;
 	for (i = 0; i < 5; i++) {
 		co_scope(s) {
+			test_result(co_spawn(sleep_on_well, NULL), 0);
 			ck_assert_int_eq(pthread_create(&other, NULL,
 			    cancel_soon, &s), 0);
-			test_result(co_spawn(sleep_on_well, NULL), 0);
 			test_result(co_sleep(CO_FOREVER), -ECANCELED);
 			pthread_join(other, NULL);
 		}
