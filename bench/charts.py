@@ -14,7 +14,8 @@ COLOURS = {
     "weft": "#c0392b", "weft_context": "#c0392b", "weft_shared": "#e6b0aa",
     "libdill": "#2e86c1",
     "libmill": "#85c1e9", "boost_context": "#1e8449", "boost_fiber": "#58d68d",
-    "cxx20": "#808b96", "machine": "#bdc3c7", "go": "#5dade2",
+    "cxx20": "#808b96", "machine": "#bdc3c7", "stackful": "#566573",
+    "go": "#5dade2",
     "tokio": "#ca6f1e", "pthread": "#7d3c98", "epoll": "#99a3a4",
     "libev": "#ccd1d1",
 }

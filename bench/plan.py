@@ -154,7 +154,7 @@ GOALS = {
 
 # Not libraries to write programs with, but what the machine or the language
 # allows; they are in the tables and never "the best peer".
-FLOORS = {"cxx20", "machine", "epoll", "libev"}
+FLOORS = {"cxx20", "machine", "stackful", "epoll", "libev"}
 OURS = {"weft", "weft_context", "weft_shared"}
 
 # name: (what it is, how it is built, the workers it can have)
@@ -167,6 +167,8 @@ PEERS = {
     "boost_fiber": ("Boost.Fiber", "c++", BOTH),
     "cxx20": ("C++20 coroutines, hand-made scheduler", "c++", (1,)),
     "machine": ("state machines by hand, C", "c", (1,)),
+    "stackful": ("stacks and a scheduler by hand, weft's switch", "inside",
+                 (1,)),
     "go": ("Go", "go", BOTH),
     "tokio": ("Tokio", "cargo", BOTH),
     "pthread": ("POSIX threads", "c", BOTH),
