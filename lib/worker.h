@@ -333,7 +333,9 @@ task_settle(struct worker *w, struct task *t, struct task_ext *e,
 	e->name[0] = '\0';
 	s->owner = t;
 	t->u.run.ctx.sp = NULL;		/* not u.begin.fn, for dumps */
-	t->u.run.ext = e;
+	/* By itself: gcc would store both as one vector, for which the switch
+	   that loads the first of them waits. */
+	a_store_relaxed(&t->u.run.ext, e);
 }
 
 /* Then it may have a value to take, */

@@ -94,7 +94,7 @@ live(void)
 	}
 }
 
-/* --- stacks ----------------------------------------------------------------- */
+/* --- stacks ---------------------------------------------------------------- */
 
 static char *fresh;
 static long fresh_count;
@@ -145,7 +145,7 @@ join(struct coroutine *c)
 	park();
 }
 
-/* --- a turn, a start -------------------------------------------------------- */
+/* --- a turn, a start ------------------------------------------------------- */
 
 static void
 yielder(void *arg)
@@ -198,7 +198,7 @@ spawn_question(void)
 	bench_check(total == rounds * 1000, "each ran once");
 }
 
-/* --- messages --------------------------------------------------------------- */
+/* --- messages -------------------------------------------------------------- */
 
 struct channel {
 	struct list senders, receivers;
@@ -334,7 +334,7 @@ buffered_question(void)
 	bench_check(total == wanted * bench.k, "the sum of the messages");
 }
 
-/* --- a value: no list of who is ready between the two ------------------------ */
+/* --- a value: no list of who is ready between the two ----------------------- */
 
 static void
 numbers(void *arg)
@@ -369,7 +369,7 @@ generator_question(void)
 	    "the sum of the values");
 }
 
-/* --- naps: a wheel with a place for each millisecond of the next 4096 -------- */
+/* --- naps: a wheel with a place for each millisecond of the next 4096 ------- */
 
 enum { WHEEL = 4096, KEEP = 3072 };	/* KEEP: stacks that stay warm */
 
