@@ -23,6 +23,7 @@
 #define noinline	__attribute__((__noinline__))
 #define cold		__attribute__((__cold__, __noinline__))
 #define always_inline	inline __attribute__((__always_inline__))
+#define not_null	__attribute__((__nonnull__))	/* all pointers */
 #define CACHE_LINE	64
 #define cache_aligned	__attribute__((__aligned__(CACHE_LINE)))
 

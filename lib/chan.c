@@ -282,15 +282,28 @@ chan_wait(struct chan *c, struct waitq *q, enum wait_reason why, void *slot,
  * are called last: the compiler jumps to them, and there is no frame more to
  * return through (alone.h).  A waiting sender's slot is only read.
  */
-static noinline returns_by_jump int
-send_wait(struct chan *c, const void *value, struct task *t,
+static noinline int
+send_wait(struct chan *c, const void *value, struct task *t)
+{
+	return chan_wait(c, &c->sendq, WAIT_SEND, (void *)value, t, NULL);
+}
+
+static noinline int
+recv_wait(struct chan *c, void *value, struct task *t)
+{
+	return chan_wait(c, &c->recvq, WAIT_RECV, value, t, NULL);
+}
+
+static noinline returns_by_jump not_null int
+send_wait_alone(struct chan *c, const void *value, struct task *t,
     struct self *alone)
 {
 	return chan_wait(c, &c->sendq, WAIT_SEND, (void *)value, t, alone);
 }
 
-static noinline returns_by_jump int
-recv_wait(struct chan *c, void *value, struct task *t, struct self *alone)
+static noinline returns_by_jump not_null int
+recv_wait_alone(struct chan *c, void *value, struct task *t,
+    struct self *alone)
 {
 	return chan_wait(c, &c->recvq, WAIT_RECV, value, t, alone);
 }
@@ -304,7 +317,8 @@ chan_send_in(struct chan *c, const void *value, struct task *t,
 	int code = chan_put(c, value, &peer, alone != NULL);
 
 	if (code == -EAGAIN && t)
-		return send_wait(c, value, t, alone);
+		return alone ? send_wait_alone(c, value, t, alone) :
+		    send_wait(c, value, t);
 	chan_unlock(c, alone);
 	if (peer)
 		chan_put_rest(c, value, peer, alone);
@@ -318,7 +332,8 @@ chan_recv_in(struct chan *c, void *value, struct task *t, struct self *alone)
 	int code = chan_get(c, value, &peer, alone != NULL);
 
 	if (code == -EAGAIN && t)
-		return recv_wait(c, value, t, alone);
+		return alone ? recv_wait_alone(c, value, t, alone) :
+		    recv_wait(c, value, t);
 	chan_unlock(c, alone);
 	if (peer)
 		chan_get_rest(c, value, peer, alone);
@@ -393,16 +408,53 @@ waiting_task(struct self *self)
 	    t : NULL;
 }
 
+/* In the section of the caller's solo, which it leaves. */
+static noinline not_null int
+send_alone(struct chan *c, const void *value, struct task *t,
+    struct self *self)
+{
+	return chan_send_in(c, value, t, self);
+}
+
+static noinline not_null int
+recv_alone(struct chan *c, void *value, struct task *t, struct self *self)
+{
+	return chan_recv_in(c, value, t, self);
+}
+
+/* Its values are copied without a call. */
+static always_inline bool
+is_small(const struct chan *c)
+{
+	return likely(c->size == 8) || likely(c->size == 4);
+}
+
+/*
+ * A small value that goes into the ring or comes from it, and one that must be
+ * waited for: these need no call but the last thing they do, so that no
+ * registers are saved.  All else is for send_alone and recv_alone, which look
+ * at everything.
+ */
 EXPORT int
 co__chan_send(void *ch, const void *value)
 {
 	struct self *self = self_get();
 	struct task *t = waiting_task(self);
+	struct chan *c = ch;
 
-	if (likely(t != NULL) && likely(ch != NULL) &&
-	    likely(alone_enter(self)))
-		return chan_send_in(ch, value, t, self);
-	return send_any(ch, value);
+	if (unlikely(!t) || unlikely(!c) || unlikely(!alone_enter(self)))
+		return send_any(c, value);
+	if (unlikely(c->closed) || !waitq_empty(&c->recvq))
+		return send_alone(c, value, t, self);
+	if (c->count >= c->limit)
+		return likely(!c->unbounded) ?
+		    send_wait_alone(c, value, t, self) :
+		    send_alone(c, value, t, self);
+	if (unlikely(!is_small(c)))
+		return send_alone(c, value, t, self);
+	chan_ring_put(c, value);
+	chan_unlock(c, self);
+	return 0;
 }
 
 EXPORT int
@@ -410,11 +462,21 @@ co__chan_recv(void *ch, void *value)
 {
 	struct self *self = self_get();
 	struct task *t = waiting_task(self);
+	struct chan *c = ch;
 
-	if (likely(t != NULL) && likely(ch != NULL) &&
-	    likely(alone_enter(self)))
-		return chan_recv_in(ch, value, t, self);
-	return recv_any(ch, value);
+	if (unlikely(!t) || unlikely(!c) || unlikely(!alone_enter(self)))
+		return recv_any(c, value);
+	if (!waitq_empty(&c->sendq))
+		return recv_alone(c, value, t, self);
+	if (c->count == 0)
+		return likely(!c->closed) ?
+		    recv_wait_alone(c, value, t, self) :
+		    recv_alone(c, value, t, self);
+	if (unlikely(c->unbounded) || unlikely(!is_small(c)))
+		return recv_alone(c, value, t, self);
+	chan_ring_get(c, value);
+	chan_unlock(c, self);
+	return 0;
 }
 
 EXPORT int
