@@ -151,11 +151,7 @@ dump_task(struct task *t, void *arg)
 		return;
 	text_add(x, "coroutine ");
 	text_dec(x, s.id);
-	if (s.name[0]) {
-		text_add(x, " \"");
-		text_add(x, s.name);
-		text_add(x, "\"");
-	}
+	text_name(x, s.name);
 	text_add(x, ": ");
 	say_state(d, &s, &f);
 	text_add(x, "\n");

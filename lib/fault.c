@@ -23,11 +23,8 @@ report(const struct stack *s, const void *sp)
 	text_add(&x, "stack overflow in coroutine ");
 	if (t)
 		text_dec(&x, t->id);
-	if (e && e->name[0]) {
-		text_add(&x, " \"");
-		text_add(&x, e->name);
-		text_add(&x, "\"");
-	}
+	if (e)
+		text_name(&x, e->name);
 	text_add(&x, ", stack size ");
 	text_dec(&x, s->size);
 	text_add(&x, " bytes [");
@@ -79,11 +76,7 @@ where(void)
 	if (t) {
 		text_add(&x, " in coroutine ");
 		text_dec(&x, t->id);
-		if (t->u.run.ext->name[0]) {
-			text_add(&x, " \"");
-			text_add(&x, t->u.run.ext->name);
-			text_add(&x, "\"");
-		}
+		text_name(&x, t->u.run.ext->name);
 		add_last_wait(&x, t->u.run.ext);
 	} else if (s->worker) {
 		text_add(&x, " on the stack of worker ");

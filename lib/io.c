@@ -449,6 +449,8 @@ do_vector(int num, unsigned event, io_try *attempt, const struct iovec *v,
 
 	if (nv < 0 || nv > IOV_MAX)
 		return -EINVAL;
+	if (unlikely(!v && nv > 0))
+		return -EFAULT;
 	for (i = 0; i < nv; i++) {
 		if (__builtin_add_overflow(b.n, v[i].iov_len, &b.n) ||
 		    b.n > SSIZE_MAX)

@@ -81,7 +81,8 @@ listen_at(const struct addr *a, const struct addr_sock *s)
 		set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (s->u.any.sa_family == AF_INET6)
 		set(fd, IPPROTO_IPV6, IPV6_V6ONLY,
-		    !IN6_IS_ADDR_UNSPECIFIED(&s->u.in6.sin6_addr));
+		    !IN6_IS_ADDR_UNSPECIFIED(&s->u.in6.sin6_addr) &&
+		    !IN6_IS_ADDR_V4MAPPED(&s->u.in6.sin6_addr));
 	code = bind_to(fd, s);
 	if (code == 0 && a->kind != ADDR_UDP && listen(fd, QUEUE) < 0)
 		code = -errno;

@@ -50,7 +50,8 @@ static void
 thread_was_ended(void *arg)
 {
 	(void)arg;
-	bug("a coroutine or a job ended its thread, or that was cancelled");
+	bug("a coroutine or a job ended its thread, by pthread_exit, or"
+	    " pthread_cancel did");
 }
 
 /* glibc unwinds the stack that the thread is on, a coroutine's too, and calls

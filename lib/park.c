@@ -244,15 +244,33 @@ co_now(void)
 	return os_now();
 }
 
+/* A deadline that no wait has armed a timer for is noticed here. */
+static noinline void
+yield_turn(struct worker *w)
+{
+	struct task *t = w->self.current;
+
+	if (t->scope->co__armer)
+		scope_look(t, os_now());
+	co__sched_yield_turn(w, t);
+}
+
 EXPORT returns_by_jump void
 co_yield(void)
 {
 	struct self *s = self_get();
+	struct worker *w;
 
-	if (unlikely(!s->worker))
+	if (unlikely(!s->worker)) {
 		os_give_way();
+		return;
+	}
+	co__locks_none_held("a coroutine yields while it holds a lock");
+	w = worker_of(s);
+	if (unlikely(sched_turn_is_over(w)))
+		yield_turn(w);
 	else
-		sched_yield_here(worker_of(s));
+		sched_yield_here(w);
 }
 
 EXPORT void co_yield_now(void) __attribute__((alias("co_yield")));

@@ -22,6 +22,7 @@
 #include <weft/inspect.h>
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static struct os_mutex mutex;
@@ -38,26 +39,38 @@ static const struct hooks hooks = {
 
 /* --- options -------------------------------------------------------------- */
 
-/* A number of the environment: 0 when unset, -EINVAL when it is none. */
+/* A number, with k or K for 1024 of it; -1: it is none, or negative. */
 static int64_t
-env_number(const char *name)
+number(const char *s)
 {
-	const char *s = getenv(name);
 	char *end;
 	long long n;
 
-	if (!s || !*s)
-		return 0;
 	errno = 0;
 	n = strtoll(s, &end, 10);
 	if (errno || end == s || n < 0)
-		return -EINVAL;
+		return -1;
 	if (*end == 'k' || *end == 'K') {
 		end++;
 		if (__builtin_mul_overflow(n, 1024, &n))
-			return -EINVAL;
+			return -1;
 	}
-	return *end ? -EINVAL : n;
+	return *end ? -1 : n;
+}
+
+/* 0 when the environment has none; -EINVAL when it is not in these bounds: who
+   has set it is to hear which. */
+static int64_t
+env_number(const char *name, int64_t least, int64_t most)
+{
+	const char *s = getenv(name);
+	int64_t n = s && *s ? number(s) : 0;
+
+	if (n == 0 || (n >= least && n <= most))
+		return n;
+	fprintf(stderr, "weft: %s=%s: not a number from %lld to %lld\n", name,
+	    s, (long long)least, (long long)most);
+	return -EINVAL;
 }
 
 static int
@@ -75,18 +88,17 @@ read_options(struct runtime *rt, const struct co_options *o)
 	    CO_STACK_CENSUS)))
 		return -EINVAL;
 	if (workers == 0)
-		workers = env_number("WEFT_WORKERS");
+		workers = env_number("WEFT_WORKERS", 1, WORKERS_MAX);
 	if (workers == 0)
 		workers = os_cpus() < WORKERS_MAX ? os_cpus() : WORKERS_MAX;
 	if (stack == 0)
-		stack = env_number("WEFT_STACK");
+		stack = env_number("WEFT_STACK", STACK_MIN, STACK_MAX / 4);
 	if (stack == 0)
 		stack = 256 * 1024;
 	if (!o || o->watchdog == 0)
-		watchdog = env_number("WEFT_WATCHDOG");
-	if (workers < 0 || workers > WORKERS_MAX ||
-	    watchdog < 0 || watchdog > 1000000000 ||
-	    stack < (int64_t)STACK_MIN || stack > (int64_t)STACK_MAX / 4)
+		watchdog = env_number("WEFT_WATCHDOG", 1, 1000000000);
+	if (workers < 0 || workers > WORKERS_MAX || watchdog < 0 ||
+	    stack < (int64_t)STACK_MIN)
 		return -EINVAL;
 	rt->nworkers = (uint32_t)workers;
 	rt->default_stack = round_up((size_t)stack, os_page());

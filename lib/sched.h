@@ -198,17 +198,13 @@ sched_switch(struct worker *w, struct task *t, struct task *to)
 
 void co__sched_yield_turn(struct worker *w, struct task *t);
 
-/* The current task runs behind the others, if there are any. */
+/* The current task runs behind the others, if there are any; sched_turn_is_over
+   is for co__sched_yield_turn. */
 static always_inline void
 sched_yield_here(struct worker *w)
 {
 	struct task *t = w->self.current, *to;
 
-	co__locks_none_held("a coroutine yields while it holds a lock");
-	if (unlikely(sched_turn_is_over(w))) {
-		co__sched_yield_turn(w, t);
-		return;
-	}
 	to = runq_exchange(&w->runq, t);
 	if (likely(to != NULL))
 		(void)sched_switch_to(w, t, to);

@@ -273,15 +273,9 @@ scope_look(struct task *t, co_time now)
 cold int
 co__wait_noted(struct task *t, int code)
 {
-	struct co_scope *s = t->scope;
-
 	(void)a_load_acquire(&t->ended);	/* pairs with end_task */
 	code = long_code(t, code);
-	/* Those that ended for this reason: another's may have come later. */
-	while (s && a_load_relaxed(&s->co__ended) == code) {
-		a_store_relaxed(&s->co__hit, 1);
-		s = s->co__shield ? NULL : s->co__outer;
-	}
+	scope_note(t->scope, code);
 	return code;
 }
 

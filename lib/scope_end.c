@@ -30,10 +30,12 @@ wake_ended(struct walk *k, struct task *t)
 
 	if (park & PARK_SHIELDED && park & PARK_WAITING)
 		return;
-	if (park & PARK_WAITING && wait_claim(t, park))
+	if (park & PARK_WAITING && wait_claim(t, park)) {
+		scope_note(t->scope, long_code(t, t->ended));
 		task_wake(t, t->ended);
-	else
+	} else {
 		k->missed = true;
+	}
 }
 
 static struct co_scope *

@@ -27,6 +27,21 @@ long_code(const struct task *t, int ended)
 	    a_load_relaxed(&t->scope->co__ended) : ended;
 }
 
+/*
+ * A wait of one whose innermost scope is s was ended with that code: the status
+ * of all scopes that have ended for this reason, unless it has one already.
+ * Another reason may have come to those further out.  Who ends a wait says so,
+ * as others may run before the one that it wakes, and who does not begin one.
+ */
+static inline void
+scope_note(struct co_scope *s, int code)
+{
+	while (s && a_load_relaxed(&s->co__ended) == code) {
+		a_store_relaxed(&s->co__hit, 1);
+		s = s->co__shield ? NULL : s->co__outer;
+	}
+}
+
 /* s->co__owner's lock is held: s ends with that code; force: shields or not. */
 void scope_end(struct co_scope *s, int code, bool force);
 

@@ -88,6 +88,18 @@ text_time(struct text *x, co_time ns)
 	}
 }
 
+void
+text_name(struct text *x, const char *s)
+{
+	if (!*s)
+		return;
+	text_add(x, " \"");
+	for (; *s; s++)
+		put(x, (unsigned char)*s < 0x20 || *s == 0x7f || *s == '"' ?
+		    '?' : *s);
+	put(x, '"');
+}
+
 /* What is no ASCII may be no UTF-8 either: names are cut anywhere. */
 void
 text_json(struct text *x, const char *s, size_t most)

@@ -26,6 +26,9 @@ void text_add_some(struct text *x, const char *s, size_t most);
 void text_dec(struct text *x, uint64_t n);
 void text_hex(struct text *x, uint64_t n);	/* 0x... */
 void text_time(struct text *x, co_time ns);	/* 1.234 s, 56 ms, 78 us */
+/* ' "NAME"', or nothing where it is empty.  A quote in it, and what would end
+   the line or tell a terminal something, is a '?'. */
+void text_name(struct text *x, const char *s);
 /* The inside of a string of JSON. */
 void text_json(struct text *x, const char *s, size_t most);
 

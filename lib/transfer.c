@@ -72,13 +72,15 @@ try_splice(struct fd *f, void *arg)
 /* 1: it is ready for some bytes; 0: there was a wait; or why there will be
    none. */
 static int
-end_ready(struct fd *f, struct task *t, unsigned event, struct fd *other)
+end_ready(struct transfer *x, struct task *t, struct fd *f, unsigned event)
 {
 	int n = fd_poll(f, event);
 
-	if (n == 0)
-		return fd_wait_both(f, t, event, true, other);
-	return n < 0 ? n : 1;
+	if (n != 0)
+		return n < 0 ? n : 1;
+	if (x->flags & SPLICE_F_NONBLOCK)
+		return -EAGAIN;
+	return fd_wait_both(f, t, event, true, f == x->in ? x->out : x->in);
 }
 
 /* The same of both, or only of those that may block: 0 to 2. */
@@ -88,9 +90,9 @@ ends_ready(struct transfer *x, struct task *t, bool both)
 	int n = 1;
 
 	if (both || fd_is_shared(x->in))
-		n = end_ready(x->in, t, WATCH_READ, x->out);
+		n = end_ready(x, t, x->in, WATCH_READ);
 	if (n == 1 && (both || fd_is_shared(x->out)))
-		n = end_ready(x->out, t, WATCH_WRITE, x->in);
+		n = end_ready(x, t, x->out, WATCH_WRITE);
 	return n;
 }
 
@@ -154,6 +156,8 @@ transfer_loop(struct transfer *x, struct task *t, io_try *attempt)
 		if (code > 0)
 			continue;
 		if (n != -EAGAIN && n != -EINTR)
+			return n;
+		if (n == -EAGAIN && x->flags & SPLICE_F_NONBLOCK)
 			return n;
 		code = n == -EAGAIN ? wait_for_either(x, t) : 0;
 		if (code < 0)

@@ -269,11 +269,7 @@ static void
 say_who(struct text *x, const struct snap *s)
 {
 	text_dec(x, s->id);
-	if (s->name[0]) {
-		text_add(x, " \"");
-		text_add(x, s->name);
-		text_add(x, "\"");
-	}
+	text_name(x, s->name);
 }
 
 static void

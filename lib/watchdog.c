@@ -119,11 +119,7 @@ say_coroutine(struct text *x, const struct worker *w, struct task *t,
 	text_dec(x, id);
 	if (!snap_take(&s, w->rt, t) || s.id != id)
 		s = (struct snap){ .id = 0 };
-	if (s.name[0]) {
-		text_add(x, " \"");
-		text_add(x, s.name);
-		text_add(x, "\"");
-	}
+	text_name(x, s.name);
 	if (s.site) {
 		text_add(x, " (spawned by ");
 		text_dec(x, s.parent);

@@ -170,7 +170,7 @@ struct co_case co_on_event(struct co_event *e);
 	CO__PUT3(a, o, v, f, length, obj, __VA_ARGS__)
 #define CO__PUT3(a, o, v, f, length, obj, ...) __extension__ ({ \
 	__auto_type a = (obj); \
-	__typeof__(**a) (*o)[length] = a, v = (__VA_ARGS__); \
+	__typeof__(**a) (*o)[length] = a, v = CO__ONE(__VA_ARGS__); \
 	f((void *)o, (const void *)&v); })
 
 #define CO__GET(f, length, obj, ...) \
@@ -184,7 +184,7 @@ struct co_case co_on_event(struct co_event *e);
 #define CO__GET3(a, o, p, q, f, length, obj, ...) __extension__ ({ \
 	__auto_type a = (obj); \
 	__typeof__(**a) (*o)[length] = a; \
-	q __typeof__(**a) *p = (__VA_ARGS__); \
+	q __typeof__(**a) *p = CO__ONE(__VA_ARGS__); \
 	f((void *)o, (q void *)p); })
 
 /*
@@ -231,7 +231,7 @@ struct co_case co_on_event(struct co_event *e);
 #define CO__CHAN_EACH(c, once, T, v, ...) \
 	CO__CHAN_EACH2(c, once, T, v, __VA_ARGS__)
 #define CO__CHAN_EACH2(c, once, T, v, ...) \
-	for (chan(T) c = (__VA_ARGS__), *once = &c; once; once = NULL) \
+	for (chan(T) c = CO__ONE(__VA_ARGS__), *once = &c; once; once = NULL) \
 		for (__typeof__(T) v; co__chan_recv((void *)c, &v) == 0; )
 
 /*

@@ -2,7 +2,8 @@
 /*
  * <weft/co.h> - running, spawning, joining.  The full text: co(3).
  *
- * Results are >= 0, or a negative errno; errno itself is neither set nor read.
+ * Results are >= 0, or a negative errno; errno itself is not read, and means
+ * nothing after a call.
  * A call marked "waits" parks the coroutine, never its worker thread.  It is a
  * cancellation point: when the scope it runs in has ended it fails with that
  * scope's code (-ECANCELED, -ETIMEDOUT, or that of a child that failed), and
@@ -89,21 +90,27 @@ int co_spawn_with(const struct co_spawn_options *options, co_fn *fn, void *arg);
 
 /*
  * co_go(fn, VALUE): starts fn with a pointer to a copy of VALUE that lives on
- * the new stack.  fn is int fn(T *), VALUE a T; the compiler checks it.
+ * the new stack.  fn is int fn(T *) or int fn(const T *), VALUE a T; the
+ * compiler checks it.
  * Several arguments: co_go(worker, (struct job){ in, 3 }).
  */
 #define co_go(fn, ...) \
 	CO__GO(CO__UNIQUE(co__go_fn), CO__UNIQUE(co__go_v), fn, __VA_ARGS__)
 #define CO__GO(f, v, fn, ...)	CO__GO2(f, v, fn, __VA_ARGS__)
 #define CO__GO2(f, v, fn, ...) __extension__ ({ \
-	__auto_type v = (__VA_ARGS__); \
-	int (*f)(__typeof__(v) *) = (fn); \
+	__auto_type v = CO__ONE(__VA_ARGS__); \
+	__typeof__(__builtin_choose_expr(__builtin_types_compatible_p( \
+	    __typeof__(&*(fn)), int (*)(const __typeof__(v) *)), \
+	    (int (*)(const __typeof__(v) *))0, \
+	    (int (*)(__typeof__(v) *))0)) f = (fn); \
 	co__go((co_fn *)(void (*)(void))f, &v, sizeof v, __alignof__(v)); })
 
 /* A name that no nested macro uses again. */
 #define CO__UNIQUE(name)	CO__PASTE(name, __COUNTER__)
 #define CO__PASTE(a, b)		CO__PASTE2(a, b)
 #define CO__PASTE2(a, b)	a##b
+/* One value; commas only in braces: a second one is an error, no operator. */
+#define CO__ONE(...)		__builtin_choose_expr(1, __VA_ARGS__, 0)
 
 int co__go(co_fn *fn, const void *value, size_t size, size_t align);
 

@@ -89,7 +89,7 @@ int co_connect(int fd, const struct sockaddr *to, socklen_t tolen);
 int co_socket(int domain, int type, int protocol);
 
 /*
- * "tcp:HOST:PORT", "udp:HOST:PORT", "unix:/PATH", "unix:@ABSTRACT".  HOST is a
+ * "tcp:HOST:PORT", "udp:HOST:PORT", "unix:PATH", "unix:@ABSTRACT".  HOST is a
  * name, an IPv4 address, or an IPv6 address in brackets; "*" or nothing: all
  * of this machine.  PORT is a number or the name of a service; 0: any that is
  * free.  -EINVAL: not of this form.  -ENOENT: no such host.

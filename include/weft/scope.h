@@ -11,9 +11,10 @@
  *	if (s.status < 0) ...
  *
  * A scope is left, by its end, break, return or goto, only when all coroutines
- * spawned in it have ended.  It may be left early for one reason, the first: a
- * child failed, its deadline passed, somebody cancelled it, or a scope around
- * it ended.  From then on every wait inside gives that reason's code.
+ * spawned in it have ended.  What they have pointers to is declared outside of
+ * its braces: what is inside has gone by then.  It may be left early for one
+ * reason, the first: a child failed, its deadline passed, it was cancelled,
+ * or a scope around it ended.  From then on every wait inside gives that code.
  * Scopes work in plain threads too; spawning does not.
  */
 #ifndef WEFT_SCOPE_H
@@ -125,7 +126,7 @@ void co__block_cleanup(struct co_scope *s);
 	CO__LOCAL_SET(CO__UNIQUE(co__local_v), name, __VA_ARGS__)
 #define CO__LOCAL_SET(x, name, ...)	CO__LOCAL_SET2(x, name, __VA_ARGS__)
 #define CO__LOCAL_SET2(x, name, ...) __extension__ ({ \
-	__typeof__(*(name).type) x = (__VA_ARGS__); \
+	__typeof__(*(name).type) x = CO__ONE(__VA_ARGS__); \
 	co__local_set(&(name).key, &x); })
 #define co_local_get(name)	CO__LOCAL_GET(CO__UNIQUE(co__local_v), name)
 #define CO__LOCAL_GET(x, name)	CO__LOCAL_GET2(x, name)

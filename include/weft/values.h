@@ -92,7 +92,7 @@ int co__gen_next(void *g, void *ret_value);
 	CO__SUBSCRIBE(CO__UNIQUE(co__b), CO__UNIQUE(co__o), __VA_ARGS__)
 #define CO__SUBSCRIBE(a, o, ...)	CO__SUBSCRIBE2(a, o, __VA_ARGS__)
 #define CO__SUBSCRIBE2(a, o, ...) __extension__ ({ \
-	__auto_type a = (__VA_ARGS__); \
+	__auto_type a = CO__ONE(__VA_ARGS__); \
 	__typeof__(**a) (*o)[3] = a; \
 	(__typeof__(**a) (*)[4])co__bcast_subscribe((void *)o); })
 #define co_sub_recv(s, ...)	CO__GET(co__sub_recv, 4, s, __VA_ARGS__)
@@ -107,15 +107,15 @@ int co__gen_next(void *g, void *ret_value);
 	CO__WATCH_NEW(CO__UNIQUE(co__v), T, __VA_ARGS__)
 #define CO__WATCH_NEW(v, T, ...)	CO__WATCH_NEW2(v, T, __VA_ARGS__)
 #define CO__WATCH_NEW2(v, T, ...) __extension__ ({ \
-	__typeof__(T) v = (__VA_ARGS__); \
+	__typeof__(T) v = CO__ONE(__VA_ARGS__); \
 	(co_watch(T))co__watch_new(sizeof v, __alignof__(v), &v); })
 #define co_watch_set(w, ...)	CO__PUT(co__watch_set, 5, w, __VA_ARGS__)
 #define co_watch_get(w, v, ...) \
-	CO__WATCH(co__watch_get, (w), (v), (__VA_ARGS__))
+	CO__WATCH(co__watch_get, (w), (v), CO__ONE(__VA_ARGS__))
 #define co_watch_next(w, v, ...) \
-	CO__WATCH(co__watch_next, (w), (v), (__VA_ARGS__))
+	CO__WATCH(co__watch_next, (w), (v), CO__ONE(__VA_ARGS__))
 #define co_on_watch(w, v, ...) \
-	CO__WATCH(co__on_watch, (w), (v), (__VA_ARGS__))
+	CO__WATCH(co__on_watch, (w), (v), CO__ONE(__VA_ARGS__))
 #define CO__WATCH(f, ...) \
 	CO__WATCH2(CO__UNIQUE(co__a), CO__UNIQUE(co__o), CO__UNIQUE(co__p), \
 	    f, __VA_ARGS__)
@@ -133,7 +133,8 @@ int co__gen_next(void *g, void *ret_value);
 #define CO__GEN_NEW2(f, T, fn, ...) __extension__ ({ \
 	int (*f)(co_gen(T), void *) = (fn); \
 	(co_gen(T))co__gen_new(sizeof(T), \
-	    (int (*)(void *, void *))(void (*)(void))f, (__VA_ARGS__)); })
+	    (int (*)(void *, void *))(void (*)(void))f, \
+	    CO__ONE(__VA_ARGS__)); })
 /* In fn: 0, or -ECANCELED when the generator is being freed.  -EINVAL: not in
    fn, on its own stack, or inside a scope that fn entered. */
 #define co_gen_yield(g, ...)	CO__PUT(co__gen_yield, 6, g, __VA_ARGS__)

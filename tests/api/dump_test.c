@@ -302,6 +302,25 @@ TEST(jobs_and_those_that_have_not_begun_are_named)
 		ck_assert_int_eq(test_run(w, new_main, &w), 0);
 }
 
+static int
+odd_name_main(void *arg)
+{
+	char *text;
+
+	(void)arg;
+	co_set_name("two\nlines \"and\" a \033[7m");
+	text = dump_with(co_dump);
+	ck_assert_int_eq(lines_with(text,
+	    "coroutine 1 \"two?lines ?and? a ?[7m\": running"), 1);
+	free(text);
+	return 0;
+}
+
+TEST(a_name_keeps_to_its_line)
+{
+	ck_assert_int_eq(test_run(1, odd_name_main, NULL), 0);
+}
+
 /* --- times ---------------------------------------------------------------- */
 
 static int

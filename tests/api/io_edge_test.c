@@ -572,6 +572,70 @@ read_nothing_of_busy(void *arg)
 	return 0;
 }
 
+static int
+no_vector(void *arg)
+{
+	int fd[2];
+
+	(void)arg;
+	pair(SOCK_STREAM, fd);
+	test_result(co_readv(fd[1], NULL, 1), -EFAULT);
+	test_result(co_writev(fd[0], NULL, 1), -EFAULT);
+	co_timeout(CO_SEC(2)) {
+		test_result(co_writev(fd[0], NULL, 0), 0);
+		test_result(co_send(fd[0], "x", 1, 0), 1);
+		test_result(co_readv(fd[1], NULL, 0), 0);
+	}
+	test_result(co_close(fd[0]), 0);
+	test_result(co_close(fd[1]), 0);
+	return 0;
+}
+
+TEST(a_vector_that_is_not_there_is_refused)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, no_vector, NULL), 0);
+}
+
+static int
+splice_now(int in, int out)
+{
+	return (int)co_splice(in, NULL, out, NULL, 8, SPLICE_F_NONBLOCK);
+}
+
+/* Neither for what is to be read nor for room, and also of 0 to 2. */
+static int
+splice_without_waiting(void *arg)
+{
+	int in[2], out[2], saved = dup(0);
+
+	(void)arg;
+	ck_assert_int_eq(pipe(in), 0);
+	ck_assert_int_eq(pipe(out), 0);
+	co_timeout(CO_SEC(5)) {
+		test_result(splice_now(in[0], out[1]), -EAGAIN);
+		test_result(co_write(in[1], "abc", 3), 3);
+		test_result(splice_now(in[0], out[1]), 3);
+		ck_assert_int_eq(fcntl(out[1], F_SETFL, O_NONBLOCK), 0);
+		while (write(out[1], "x", 1) == 1)
+			;
+		test_result(co_write(in[1], "abc", 3), 3);
+		test_result(splice_now(in[0], out[1]), -EAGAIN);
+		ck_assert_int_eq(pipe(out), 0);
+		ck_assert_int_eq(dup2(in[0], 0), 0);
+		test_result(splice_now(0, out[1]), 3);
+		test_result(splice_now(0, out[1]), -EAGAIN);
+	}
+	ck_assert_int_eq(dup2(saved, 0), 0);
+	return 0;
+}
+
+TEST(a_splice_that_is_not_to_wait_does_not, .leaves_fds = true)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, splice_without_waiting, NULL), 0);
+}
+
 TEST(a_read_of_nothing_neither_waits_nor_takes_anything)
 {
 	FOR_WORKERS(w) {

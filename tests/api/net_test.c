@@ -23,6 +23,7 @@
 
 #include <weft/io.h>
 #include <weft/scope.h>
+#include <weft/sync.h>
 
 static int
 echo(void *arg)
@@ -132,6 +133,7 @@ six(void *arg)
 {
 	(void)arg;
 	serve_and_dial("tcp:[::1]:0");
+	serve_and_dial("tcp:[::ffff:127.0.0.1]:0");	/* IPv4, so written */
 	return 0;
 }
 
@@ -645,6 +647,8 @@ TEST(all_that_is_asked_for_or_one_datagram)
 }
 
 /* A thread that is no coroutine waits as well. */
+static struct co_sem first_came = CO_SEM_INIT(0);
+
 static void *
 plain_receiver(void *arg)
 {
@@ -655,6 +659,7 @@ plain_receiver(void *arg)
 
 	test_result(co_recvmsg(fd[0], &m, 0), 3);
 	ck_assert_mem_eq(buf, "abc", 3);
+	co_sem_post(&first_came);
 	test_result(co_recv(fd[0], buf, 4, MSG_WAITALL), 4);
 	ck_assert_mem_eq(buf, "defg", 4);
 	test_result(co_recvmsg(fd[0], &m, MSG_DONTWAIT), -EAGAIN);
@@ -672,6 +677,7 @@ TEST(plain_threads_receive_messages)
 	    &sv[1]), 0);
 	test_result(co_sleep(CO_MS(2)), 0);
 	test_result(co_send(sv[0], "abc", 3, 0), 3);
+	test_result(co_sem_wait(&first_came), 0);
 	test_result(co_sleep(CO_MS(2)), 0);
 	test_result(co_send(sv[0], "de", 2, 0), 2);
 	test_result(co_sleep(CO_MS(2)), 0);

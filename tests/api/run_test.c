@@ -198,6 +198,22 @@ TEST(the_environment_gives_the_stack_size)
 	    .stack_size = 65536 }, fill, NULL), 0);
 }
 
+static int
+refused_by_environment(void *arg)
+{
+	setenv("WEFT_WORKERS", "3x", 1);
+	return co_run(NULL, give, arg) == -EINVAL;
+}
+
+TEST(what_is_wrong_in_the_environment_is_said)
+{
+	struct test_child c = test_child(refused_by_environment, NULL);
+
+	ck_assert_int_eq(c.code, 1);
+	ck_assert_ptr_nonnull(strstr(c.err,
+	    "weft: WEFT_WORKERS=3x: not a number from 1 to 1024\n"));
+}
+
 /* --- inside, again, at once ----------------------------------------------- */
 
 static int

@@ -449,3 +449,101 @@ CORO_TEST(cancelling_a_task_whose_scope_had_ended_changes_no_code)
 	test_result(s.status, -ETIMEDOUT);
 	return 0;
 }
+
+/*
+ * A deadline, and what another child then does, come due in the same round of
+ * timers: the deadline ends two waits, and only then does that child run.
+ */
+enum { FAILS, CANCELS, FAILS_IN_OUTER, WAYS };
+
+static struct co_scope due;
+static co_time due_at;
+static int childs_code;
+
+static int
+waits(void *arg)
+{
+	childs_code = co_sleep(CO_FOREVER);
+	(void)arg;
+	return 0;
+}
+
+static int
+comes_late(void *arg)
+{
+	co_shield()
+		test_result(co_sleep_until(due_at - CO_US(100)), 0);
+	if (*(int *)arg != CANCELS)
+		return -71;
+	co_cancel(&due);
+	return 0;
+}
+
+static int
+computes(void *arg)
+{
+	(void)arg;
+	co_sleep_until(due_at - CO_MS(2));
+	while (co_now() < due_at + CO_MS(1))
+		;
+	return 0;
+}
+
+static int
+due_body(int *way)
+{
+	test_result(co_spawn(waits, NULL), 0);
+	test_result(co_spawn(comes_late, way), 0);
+	return co_sleep(CO_FOREVER);
+}
+
+static int
+status_of_the_first(void *arg)
+{
+	struct co_scope busy, outer;
+	int way, code = 0;
+
+	(void)arg;
+	for (way = 0; way < WAYS; way++) {
+		due_at = co_now() + CO_MS(5);
+		co_scope(busy) {
+			test_result(co_spawn(computes, NULL), 0);
+			if (way == FAILS_IN_OUTER)
+				co_scope(outer, .deadline = due_at)
+					co_scope(due)
+						code = due_body(&way);
+			else
+				co_scope(due, .deadline = due_at)
+					code = due_body(&way);
+		}
+		ck_assert_int_lt(code, 0);
+		test_result(childs_code, code);
+		test_result(due.status, code);
+	}
+	return 0;
+}
+
+TEST(the_status_is_what_the_waits_were_told)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, status_of_the_first, NULL), 0);
+}
+
+CORO_TEST(who_only_yields_hears_of_a_deadline)
+{
+	chan(int) c = chan_new(int, 1);
+	int code = 0, v;
+
+	ck_assert_ptr_nonnull(c);
+	co_timeout(CO_MS(1)) {
+		while (code == 0) {
+			code = chan_send(c, 1);
+			if (code == 0)
+				code = chan_recv(c, &v);
+			co_yield();
+		}
+	}
+	test_result(code, -ETIMEDOUT);
+	chan_unref(c);
+	return 0;
+}

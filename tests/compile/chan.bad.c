@@ -91,5 +91,14 @@ all(chan(int) ints, chan(int *) pointers, chan(double) doubles,
 #ifdef CASE_21 /* a struct's send from an int in a select */
 	n += co_select(co_on_send(points, 1));
 #endif
+#ifdef CASE_22 /* two values to send */
+	n += chan_send(ints, 1, 2);
+#endif
+#ifdef CASE_23 /* a status, as of co_on_recv, to receive */
+	n += chan_recv(ints, &i, &n);
+#endif
+#ifdef CASE_24 /* two names of values to send */
+	n += chan_send(ints, i, n);
+#endif
 	return n;
 }

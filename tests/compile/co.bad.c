@@ -49,6 +49,9 @@ all(void)
 	double *p = co_local_get(present);
 	n += p != NULL;
 #endif
+#ifdef CASE_8 /* two values for one function */
+	n += co_go(work, job, job);
+#endif
 #ifdef CASE_7 /* an option that does not exist */
 	struct co_scope s;
 	co_scope(s, .patience = 3)

@@ -14,6 +14,12 @@ work(struct job *job)
 }
 
 static int
+look(const struct job *job)
+{
+	return job->a - job->b;
+}
+
+static int
 count(int *n)
 {
 	return *n;
@@ -50,6 +56,7 @@ spawns(void)
 	n += co_spawn_with(&options, body, NULL);
 	n += co_go(work, job);
 	n += co_go(work, (struct job){ 1, 3 });
+	n += co_go(look, (struct job){ 1, 3 }) + co_go(&look, job);
 	n += co_go(count, x);
 	n += co_go(text, s);
 	n += co_go(count, co_go(count, co_go(count, x)));

@@ -106,5 +106,11 @@ all(co_future(int) f, co_bcast(int) b, co_sub(int) s, co_watch(int) w,
 #ifdef CASE_24 /* a watch for a future */
 	f = w;
 #endif
+#ifdef CASE_25 /* a status, as of co_on_future, to get */
+	n += co_future_get(f, &i, &n);
+#endif
+#ifdef CASE_26 /* two outcomes */
+	n += co_future_set(f, 1, 2);
+#endif
 	return n;
 }
