@@ -16,30 +16,11 @@ struct machine {
 	long v;			/* what it sends, or has received */
 };
 
-struct list {
-	struct machine *first, **end;
-};
+#define BARE struct machine
+#include "bare.h"
 
 static struct list ready = { NULL, &ready.first };
 static long total;
-
-static inline void
-push(struct list *l, struct machine *m)
-{
-	m->next = NULL;
-	*l->end = m;
-	l->end = &m->next;
-}
-
-static inline struct machine *
-pop(struct list *l)
-{
-	struct machine *m = l->first;
-
-	if (m && !(l->first = m->next))
-		l->end = &l->first;
-	return m;
-}
 
 static void
 run(void)
@@ -68,21 +49,6 @@ make(size_t size)
 }
 
 /* --- channels: true when it is done, false when m waits ----------------------- */
-
-struct channel {
-	struct list senders, receivers;
-	unsigned cap, head, tail;
-	int ring[128];
-};
-
-static void
-channel_init(struct channel *c, unsigned cap)
-{
-	c->senders = (struct list){ NULL, &c->senders.first };
-	c->receivers = (struct list){ NULL, &c->receivers.first };
-	c->cap = cap;
-	c->head = c->tail = 0;
-}
 
 static inline bool
 send(struct channel *c, struct machine *m)

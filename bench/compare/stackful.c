@@ -33,32 +33,13 @@ struct coroutine {
 	long v;			/* what it sends, or has received */
 };
 
-struct list {
-	struct coroutine *first, **end;
-};
+#define BARE struct coroutine
+#include "bare.h"
 
 static struct coroutine first, *self = &first;
 static struct list ready = { NULL, &ready.first };
 static struct coroutine *resting;	/* stacks whose coroutine has ended */
 static long total, left;
-
-static always_inline void
-push(struct list *l, struct coroutine *c)
-{
-	c->next = NULL;
-	*l->end = c;
-	l->end = &c->next;
-}
-
-static always_inline struct coroutine *
-pop(struct list *l)
-{
-	struct coroutine *c = l->first;
-
-	if (c && !(l->first = c->next))
-		l->end = &l->first;
-	return c;
-}
 
 /* Until somebody makes us ready; there is always one who can go on. */
 static always_inline void
@@ -199,21 +180,6 @@ spawn_question(void)
 }
 
 /* --- messages -------------------------------------------------------------- */
-
-struct channel {
-	struct list senders, receivers;
-	unsigned cap, head, tail;
-	int ring[128];
-};
-
-static void
-channel_init(struct channel *c, unsigned cap)
-{
-	c->senders = (struct list){ NULL, &c->senders.first };
-	c->receivers = (struct list){ NULL, &c->receivers.first };
-	c->cap = cap;
-	c->head = c->tail = 0;
-}
 
 static always_inline void
 send(struct channel *c, int v)
