@@ -15,9 +15,8 @@ COLOURS = {
     "libdill": "#2e86c1",
     "libmill": "#85c1e9", "boost_context": "#1e8449", "boost_fiber": "#58d68d",
     "cxx20": "#808b96", "machine": "#bdc3c7", "stackful": "#566573",
-    "go": "#5dade2",
-    "tokio": "#ca6f1e", "pthread": "#7d3c98", "epoll": "#99a3a4",
-    "libev": "#ccd1d1",
+    "go": "#5dade2", "tokio": "#ca6f1e", "pthread": "#7d3c98",
+    "epoll": "#99a3a4", "libev": "#ccd1d1",
 }
 STYLE = """
 body { font: 15px/1.45 sans-serif; max-width: 62em; margin: 2em auto;

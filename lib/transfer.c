@@ -155,9 +155,8 @@ transfer_loop(struct transfer *x, struct task *t, io_try *attempt)
 			return code;
 		if (code > 0)
 			continue;
-		if (n != -EAGAIN && n != -EINTR)
-			return n;
-		if (n == -EAGAIN && x->flags & SPLICE_F_NONBLOCK)
+		if (n != -EINTR &&
+		    (n != -EAGAIN || x->flags & SPLICE_F_NONBLOCK))
 			return n;
 		code = n == -EAGAIN ? wait_for_either(x, t) : 0;
 		if (code < 0)
