@@ -52,9 +52,11 @@ enum how {
 enum {
 	ROOMS = 16,		/* on the stack of co_select_v */
 	SOLO_CASES = 64,	/* bits of a word */
-	DRAW_ONCE = 12,		/* 12! / 2^64: no bias to speak of */
-	PICK_QUEUED = UINT32_MAX	/* in `pick`: a table case, queued */
+	DRAW_ONCE = 12		/* 12! / 2^64: no bias to speak of */
 };
+
+/* By itself, as it makes its enum unsigned. */
+enum { PICK_QUEUED = UINT32_MAX };	/* in `pick`: a table case, queued */
 
 /* --- chance --------------------------------------------------------------- */
 

@@ -32,7 +32,8 @@
 
 #include <stdlib.h>
 
-enum { NONE = 0xffffffffu, BATCH = 16, FETCH_MOST = 1024 };
+enum { NONE = 0xffffffffu };	/* by itself: it makes its enum unsigned */
+enum { BATCH = 16, FETCH_MOST = 1024 };
 
 static const int wheel_shift[TIMER_WHEELS] = { 22, 28 };
 

@@ -142,9 +142,14 @@ void co_task_cancel(struct co_task *t);
  * Lets the other runnable coroutines go first.  No cancellation point.  From
  * a plain thread it gives the processor away.
  */
-#if !defined __cplusplus || (__cplusplus < 202002L && \
-    !defined __cpp_impl_coroutine && !defined __cpp_coroutines)
+#if !defined __cplusplus
 void co_yield(void);
+#elif __cplusplus < 202002L && \
+    !defined __cpp_impl_coroutine && !defined __cpp_coroutines
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wc++20-compat"
+void co_yield(void);
+#pragma GCC diagnostic pop
 #endif
 void co_yield_now(void);	/* the same; co_yield is a keyword of C++20, and
 				   of C++17 with -fcoroutines */
