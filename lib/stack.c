@@ -36,6 +36,7 @@ cache_unlist(struct stack_cache *c)
 	if (c->link)
 		c->link->back = c->back;
 	c->listed = false;
+	a_store_relaxed(&c->max, 0);
 }
 
 /*
@@ -119,8 +120,7 @@ stack_pool_free(struct stack_pool *p)
 void
 stack_cache_init(struct stack_cache *c, struct stack_pool *p)
 {
-	memset(c, 0, sizeof *c);
-	c->max = CACHE_MAX;
+	memset(c, 0, sizeof *c);	/* max too, until it is listed */
 	c->size = p->class.size;
 	c->pool = p;
 }
@@ -294,13 +294,13 @@ co__stack_put_slow(struct stack_cache *c, struct stack *s)
 		return;
 	}
 	stack_put_one(c, s);
+	pool_lock(p);
+	cache_list(c);
+	pool_unlock(p);
 	if (a_load_relaxed(&c->max) == 0)
 		cache_give(c, 0, 0);
 	else
 		cache_give(c, CACHE_KEEP, CREDIT_BATCH);
-	pool_lock(p);
-	cache_list(c);
-	pool_unlock(p);
 }
 
 /* What lies in the caches of running workers may be a moment old. */

@@ -59,8 +59,9 @@ struct stack_cache {
 	struct stack *top;	/* [owner] default size only, hottest first */
 	uint32_t count;		/* [owner; stats read it] stacks in it */
 	uint32_t credit;	/* [owner; stats read it] promises in it */
-	uint32_t max;		/* [atomic] of count + credit; the pool makes it
-				   0 when the system refuses it memory */
+	uint32_t max;		/* [atomic] of count + credit; 0 until the pool
+				   knows this cache, and when the system refuses
+				   the pool memory */
 	bool listed;		/* [LOCK_STACK] the pool knows it */
 	size_t size;		/* [const] the default size */
 	struct stack_pool *pool;	/* [const] */

@@ -562,6 +562,53 @@ TEST(a_small_address_space_is_used_up_and_found_again)
 	teardown();
 }
 
+/* As of a coroutine that was spawned on one worker and ended on another, which
+   has never asked for a stack itself. */
+TEST(what_one_cache_got_and_another_was_given_is_idle)
+{
+	struct stack_cache other;
+	struct stack *s;
+
+	setup(DEFAULT, false);
+	stack_cache_init(&other, pool);
+	s = get(0);
+	stack_cache_flush(&cache);
+	ck_assert_uint_eq(stats().in_use, 1);
+	stack_put(&other, s);
+	ck_assert_uint_eq(stats().in_use, 0);
+	ck_assert_uint_eq(stats().reserved, 0);
+	stack_cache_flush(&other);
+	teardown();
+}
+
+TEST(who_has_never_asked_for_a_stack_shares_those_he_was_given)
+{
+	struct stack_cache other;
+	struct rlimit lim;
+	int i, n;
+
+	if (test_slow() > 1)
+		test_skip("sanitizers and valgrind need address space");
+	setup(DEFAULT, false);
+	stack_cache_init(&other, pool);
+	getrlimit(RLIMIT_AS, &lim);
+	lim.rlim_cur = (rlim_t)status_kb("VmSize:") * 1024 + (64 << 20);
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &lim), 0);
+	for (n = 0; stack_reserve_cached(&cache, 0) == 0; n++)
+		crowd[n] = stack_get(&cache, 0);
+	ck_assert_int_gt(n, 0);
+	stack_put(&other, crowd[--n]);
+	stack_cache_share(&other);
+	test_result(stack_reserve_cached(&cache, 0), 0);
+	stack_unreserve_cached(&cache, 0);
+	for (i = 0; i < n; i++)
+		stack_put(&cache, crowd[i]);
+	lim.rlim_cur = lim.rlim_max;
+	setrlimit(RLIMIT_AS, &lim);
+	stack_cache_flush(&other);
+	teardown();
+}
+
 /* Stacks of one size until there are no more; then all are put. */
 static int
 use_up(size_t size)
