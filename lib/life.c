@@ -175,6 +175,15 @@ not_begun(struct worker *w, struct task *t)
 	task_free(w, t);
 }
 
+/* Idle stacks may keep the memory that a record lacks. */
+static noinline struct task *
+new_when_short(struct worker *w)
+{
+	stack_reclaim(&w->stacks);
+	worker_recall_stacks(w->rt);
+	return task_new(w);
+}
+
 static int
 launch_checked(const struct launch *l)
 {
@@ -201,6 +210,8 @@ launch_checked(const struct launch *l)
 			return -EINVAL;
 	}
 	t = task_new(w);
+	if (unlikely(!t))
+		t = new_when_short(w);
 	if (unlikely(!t))
 		return -ENOMEM;
 	begin(t, parent, l->fn, l->arg, l->handle, l->site);

@@ -223,6 +223,20 @@ co__stack_reserve_slow(struct stack_cache *c, size_t size)
 	return cache_reserve(c, size);
 }
 
+void
+stack_reclaim(struct stack_cache *c)
+{
+	struct stack_pool *p = c->pool;
+
+	co__stack_cache_share(c);
+	os_mutex_lock(&p->growing);
+	stack_pool_reclaim(p);
+	pool_lock(p);
+	stack_pool_tight(p, true);
+	pool_unlock(p);
+	os_mutex_unlock(&p->growing);
+}
+
 /* The cache is full: many go back at once. */
 void
 co__stack_unreserve_slow(struct stack_cache *c, size_t size)

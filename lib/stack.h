@@ -97,6 +97,10 @@ static inline void stack_unreserve_cached(struct stack_cache *c, size_t size);
 static inline struct stack *stack_get(struct stack_cache *c, size_t size);
 static inline void stack_put(struct stack_cache *c, struct stack *s);
 
+/* A worker lacks memory for something else: gives back what is idle, what is in
+   his cache too; other workers share theirs a little later. */
+void stack_reclaim(struct stack_cache *c);
+
 /* Gives memory below sp (less a red zone) back; returns bytes given back. */
 size_t stack_trim(struct stack *s, const void *sp);
 

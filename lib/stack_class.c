@@ -401,8 +401,8 @@ class_next(struct stack_pool *p, const struct stack_class *k)
 }
 
 /* p->growing held.  What is idle in one class may be what another one lacks. */
-static bool
-pool_reclaim(struct stack_pool *p)
+bool
+stack_pool_reclaim(struct stack_pool *p)
 {
 	struct stack_class *k;
 	bool any = false;
@@ -425,7 +425,7 @@ class_grow(struct stack_pool *p, struct stack_class *k)
 	pool_unlock(p);
 	if (!enough) {
 		error = add_room(p, k);
-		if (error && pool_reclaim(p))
+		if (error && stack_pool_reclaim(p))
 			error = add_room(p, k);
 		pool_lock(p);
 		stack_pool_tight(p, error != 0);

@@ -95,6 +95,10 @@ struct stack_place stack_class_cold(struct stack_class *k);
 /* p->lock held.  Adds to *ret. */
 void stack_class_stats(const struct stack_class *k, struct stack_stats *ret);
 
+/* p->growing held.  Gives all that is idle, but for what lies in caches, back
+   to the system; true if there was anything. */
+bool stack_pool_reclaim(struct stack_pool *p);
+
 /* p->lock held, in stack.c. */
 void stack_pool_tight(struct stack_pool *p, bool tight);
 

@@ -416,12 +416,16 @@ spawn_sized(size_t size, int most)
 	struct co_spawn_options o = { .stack_size = size };
 	struct limited l = { .go = CO_EVENT_INIT };
 	struct co_scope s;
-	int code = 0;
+	int code = 0, again = 0;
 
 	co_scope(s) {
-		while (l.spawned < most && code == 0) {
+		/* What a worker that sleeps keeps comes a moment later. */
+		while (l.spawned < most && again < 20) {
 			code = co_spawn_with(&o, wait_go, &l);
 			l.spawned += code == 0;
+			again = code == 0 ? 0 : again + 1;
+			if (code != 0)
+				co_sleep(CO_MS(2));
 		}
 		while (load(&l.there) < l.spawned)
 			co_yield();
