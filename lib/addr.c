@@ -253,10 +253,14 @@ format_unix(const struct addr_sock *s, char *buf, size_t size)
 
 	if (n == 0)
 		return fits(snprintf(buf, size, "unix:"), size);
-	if (path[0] == '\0')
+	if (path[0] == '\0') {
+		if (memchr(path + 1, '\0', n - 1))
+			return -EINVAL;		/* no address says that */
 		return fits(snprintf(buf, size, "unix:@%.*s", (int)n - 1,
 		    path + 1), size);
-	return fits(snprintf(buf, size, "unix:%.*s", (int)n, path), size);
+	}
+	return fits(snprintf(buf, size, "unix:%s%.*s",
+	    path[0] == '@' ? "./" : "", (int)n, path), size);
 }
 
 static int

@@ -25,7 +25,7 @@ static void
 key(struct text *x, const char *name)
 {
 	text_add(x, ", \"");
-	text_json(x, name, SIZE_MAX);
+	text_json(x, name);
 	text_add(x, "\": ");
 }
 
@@ -41,7 +41,7 @@ string(struct text *x, const char *name, const char *s)
 {
 	key(x, name);
 	text_add(x, "\"");
-	text_json(x, s, SIZE_MAX);
+	text_json(x, s);
 	text_add(x, "\"");
 }
 
@@ -76,7 +76,7 @@ write_facts(struct text *x, const struct wait_facts *f)
 	int i;
 
 	text_add(x, "\"for\": \"");
-	text_json(x, f->op, SIZE_MAX);
+	text_json(x, f->op);
 	text_add(x, "\"");
 	if (f->obj)
 		address(x, "object", f->obj);

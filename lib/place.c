@@ -128,12 +128,12 @@ place_add_json(struct text *x, const void *at)
 	find_named(at, &f);
 	if (f.name) {
 		text_add(x, "\"function\": \"");
-		text_json(x, f.name, SIZE_MAX);
+		text_json(x, f.name);
 		text_add(x, "\", ");
 	}
 	if (f.file) {
 		text_add(x, "\"file\": \"");
-		text_json(x, f.file, SIZE_MAX);
+		text_json(x, f.file);
 		text_add(x, "\", ");
 	}
 	text_add(x, "\"offset\": ");

@@ -173,7 +173,7 @@ enter(struct co_scope *s, const struct co_scope_options *o, bool shield)
 EXPORT int
 co_scope_enter(struct co_scope *s, const struct co_scope_options *options)
 {
-	return s ? enter(s, options, false) : -EINVAL;
+	return s ? enter(s, options, options && options->shield) : -EINVAL;
 }
 
 /* A deadline that fires on another worker at this moment uses s. */

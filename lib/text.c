@@ -100,22 +100,54 @@ text_name(struct text *x, const char *s)
 	put(x, '"');
 }
 
-/* What is no ASCII may be no UTF-8 either: names are cut anywhere. */
-void
-text_json(struct text *x, const char *s, size_t most)
+/* Bytes of the character of UTF-8 at s; 0: there is none, as in a name that was
+   cut in the middle of one. */
+static int
+utf8_length(const char *s)
 {
-	for (; most-- > 0 && *s; s++) {
-		unsigned char c = (unsigned char)*s;
+	const unsigned char *b = (const unsigned char *)s;
+	int n = 1, i;
 
-		if (c == '"' || c == '\\') {
-			put(x, '\\');
-			put(x, *s);
-		} else if (c < 0x20 || c >= 0x7f) {
-			text_add(x, "\\u00");
-			put(x, "0123456789abcdef"[c >> 4]);
-			put(x, "0123456789abcdef"[c & 15]);
-		} else {
-			put(x, *s);
-		}
+	if (b[0] >= 0x80)
+		n = b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3 : 4;
+	for (i = 1; i < n; i++)
+		if ((b[i] & 0xc0) != 0x80)
+			return 0;
+	/* No first byte; longer than need be; half a surrogate; too large. */
+	if ((b[0] >= 0x80 && b[0] < 0xc2) || b[0] > 0xf4 ||
+	    (b[0] == 0xe0 && b[1] < 0xa0) || (b[0] == 0xed && b[1] >= 0xa0) ||
+	    (b[0] == 0xf0 && b[1] < 0x90) || (b[0] == 0xf4 && b[1] >= 0x90))
+		return 0;
+	return n;
+}
+
+static void
+json_ascii(struct text *x, char c)
+{
+	if ((unsigned char)c < 0x20 || c == 0x7f) {
+		text_add(x, "\\u00");
+		put(x, "0123456789abcdef"[c >> 4]);
+		put(x, "0123456789abcdef"[c & 15]);
+		return;
+	}
+	if (c == '"' || c == '\\')
+		put(x, '\\');
+	put(x, c);
+}
+
+void
+text_json(struct text *x, const char *s)
+{
+	int n;
+
+	while (*s) {
+		n = utf8_length(s);
+		if (n == 0)
+			text_add(x, "\\ufffd");
+		else if (n == 1)
+			json_ascii(x, *s);
+		else
+			text_add_some(x, s, n);
+		s += n ? n : 1;
 	}
 }

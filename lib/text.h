@@ -29,7 +29,7 @@ void text_time(struct text *x, co_time ns);	/* 1.234 s, 56 ms, 78 us */
 /* ' "NAME"', or nothing where it is empty.  A quote in it, and what would end
    the line or tell a terminal something, is a '?'. */
 void text_name(struct text *x, const char *s);
-/* The inside of a string of JSON. */
-void text_json(struct text *x, const char *s, size_t most);
+/* The inside of a string of JSON; what is no UTF-8 is U+FFFD. */
+void text_json(struct text *x, const char *s);
 
 #endif

@@ -167,11 +167,13 @@ transfer_loop(struct transfer *x, struct task *t, io_try *attempt)
 static ssize_t
 transfer(int out, int in, struct transfer *x, io_try *attempt)
 {
-	struct task *t;
+	struct task *t = task_self();
 	ssize_t n;
 	int code;
 
-	code = wait_enter(&t);
+	if (!t)
+		return -ENOMEM;
+	code = x->flags & SPLICE_F_NONBLOCK ? 0 : wait_check(t);
 	if (code)
 		return code;
 	code = fd_enter(in, &x->in);

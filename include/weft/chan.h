@@ -25,8 +25,8 @@ extern "C" {
 #endif
 
 /*
- * As a capacity: sending never waits; it can fail with -ENOMEM.  No number
- * that a mistake in arithmetic gives, such as SIZE_MAX.
+ * As a capacity: sending never waits; it can fail with -ENOMEM, or the code of
+ * the scope.  No number that a mistake in arithmetic gives, such as SIZE_MAX.
  */
 #define CHAN_UNBOUNDED	(SIZE_MAX - 0x2545f4)
 

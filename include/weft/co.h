@@ -41,7 +41,7 @@ struct co_options {		/* all fields zero: the defaults */
 				   more than 4096 are as 4096 */
 	unsigned flags;		/* CO_DUMP_ON_SIGQUIT, and so on */
 	co_time watchdog;	/* names on stderr who keeps a worker busy for
-				   so long, 1 ms or more; 0: $WEFT_WATCHDOG, in
+				   so long, 1 ms to 1e6 s; 0: $WEFT_WATCHDOG, in
 				   ms, else nobody; see co_inspect(3) */
 };
 
@@ -93,6 +93,7 @@ int co_spawn_with(const struct co_spawn_options *options, co_fn *fn, void *arg);
  * the new stack.  fn is int fn(T *) or int fn(const T *), VALUE a T; the
  * compiler checks it.
  * Several arguments: co_go(worker, (struct job){ in, 3 }).
+ * 0, or the errors of co_spawn; -EMSGSIZE: more than half of a stack.
  */
 #define co_go(fn, ...) \
 	CO__GO(CO__UNIQUE(co__go_fn), CO__UNIQUE(co__go_v), fn, __VA_ARGS__)

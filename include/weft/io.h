@@ -41,11 +41,12 @@ ssize_t co_writev(int fd, const struct iovec *v, int n);
 ssize_t co_pread(int fd, void *buf, size_t n, off_t at);
 ssize_t co_pwrite(int fd, const void *buf, size_t n, off_t at);
 
-/* All n bytes, or the error; a short count only at the end of the file. */
+/* All n bytes, or the error: then some may have been moved.  A short count only
+   at the end of the file. */
 ssize_t co_read_full(int fd, void *buf, size_t n);
 ssize_t co_write_full(int fd, const void *buf, size_t n);
 
-/* MSG_DONTWAIT in flags: -EAGAIN instead of waiting. */
+/* MSG_DONTWAIT in flags: -EAGAIN instead of waiting, no cancellation point. */
 ssize_t co_recv(int fd, void *buf, size_t n, int flags);
 ssize_t co_send(int fd, const void *buf, size_t n, int flags);
 ssize_t co_recvfrom(int fd, void *buf, size_t n, int flags,

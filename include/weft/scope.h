@@ -12,7 +12,7 @@
  *
  * A scope is left, by its end, break, return or goto, only when all coroutines
  * spawned in it have ended.  What they have pointers to is declared outside of
- * its braces: what is inside has gone by then.  It may be left early for one
+ * its braces: what is inside has gone by then.  It may be ended early for one
  * reason, the first: a child failed, its deadline passed, it was cancelled,
  * or a scope around it ended.  From then on every wait inside gives that code.
  * Scopes work in plain threads too; spawning does not.
@@ -53,6 +53,7 @@ struct co_scope_options {	/* all fields zero: no deadline, fail fast */
 	co_time timeout;	/* from now; 0: none; negative: has passed */
 	co_time deadline;	/* on the clock of co_now(); 0: none */
 	enum co_policy policy;
+	bool shield;		/* as co_shield, below */
 	unsigned char co__zero;
 };
 
@@ -77,7 +78,8 @@ bool co_cancelled(void);
 
 #ifndef __cplusplus
 
-/* co_scope(s [, .timeout = ...] [, .deadline = ...] [, .policy = ...]) { } */
+/* co_scope(s [, .timeout = ...] [, .deadline = ...] [, .policy = ...]
+   [, .shield = true]) { } */
 #define co_scope(...) \
 	CO__SCOPE_FOR(CO__UNIQUE(co__scope_at), \
 	    CO__FIRST(__VA_ARGS__, 0), CO__REST(__VA_ARGS__, .co__zero = 0))

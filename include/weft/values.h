@@ -79,7 +79,7 @@ int co__gen_next(void *g, void *ret_value);
 #define co_on_future(f, ...)	CO__CASE(co__on_future, 2, f, __VA_ARGS__)
 
 /* NULL: no memory, or a capacity of 0.
-   send waits (CO_BCAST_WAIT): 0, or -EPIPE: closed. */
+   send waits (CO_BCAST_WAIT): 0, or -EPIPE: closed.  A cancellation point. */
 #define co_bcast_new(T, capacity, policy) \
 	((co_bcast(T))co__bcast_new(sizeof(T), __alignof__(T), (capacity), \
 	    (policy)))

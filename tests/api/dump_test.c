@@ -569,7 +569,7 @@ static const char reader[] =
 	"for c in d['coroutines'] if c['id'] > 1)\n"
 	"assert not d['backtraces'] or all(len(by['waiter %d' % i]"
 	"['backtrace']) > 1 for i in range(15))\n"
-	"assert by['q\"\\\\\\n']['state'] in ('runnable', 'waiting', "
+	"assert by['q\"\\\\\\n\\xe8\\ufffd\\ufffd']['state'] in ('runnable', 'waiting', "
 	"'not begun')\n"
 	"assert {c['id']: c for c in d['coroutines']}[1]['state'] == 'running'\n"
 	"assert d['cycles'] == []\n";
@@ -597,7 +597,7 @@ json_main(void *arg)
 {
 	char names[WAITERS][32];
 	const char *parts[WAITERS + 1] = { NULL };
-	struct co_spawn_options o = { .name = "q\"\\\n" };
+	struct co_spawn_options o = { .name = "q\"\\\n\xc3\xa8\xe2\x82" };
 	struct co_scope s;
 	int i;
 

@@ -626,6 +626,13 @@ splice_without_waiting(void *arg)
 		test_result(splice_now(0, out[1]), 3);
 		test_result(splice_now(0, out[1]), -EAGAIN);
 	}
+	co_timeout(-1) {	/* no cancellation point then */
+		test_result(splice_now(in[0], out[1]), -EAGAIN);
+		ck_assert_int_eq(write(in[1], "abc", 3), 3);
+		test_result(splice_now(in[0], out[1]), 3);
+		test_result(co_splice(in[0], NULL, out[1], NULL, 8, 0),
+		    -ETIMEDOUT);
+	}
 	ck_assert_int_eq(dup2(saved, 0), 0);
 	return 0;
 }

@@ -97,6 +97,49 @@ all_kinds(void *arg)
 }
 
 static int
+bound_to(const char *path, size_t n)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	memcpy(sa.sun_path, path, n);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	return fd;
+}
+
+/* Of sockets that others made: who dials the address comes to the socket. */
+static int
+odd_addresses(void *arg)
+{
+	char text[64];
+	int fd, client;
+
+	(void)arg;
+	ck_assert_int_eq(chdir("/tmp"), 0);
+	unlink("@weft-net-test");
+	fd = bound_to("@weft-net-test", sizeof "@weft-net-test");
+	test_result(co_address(fd, text, sizeof text), 0);
+	ck_assert_str_eq(text, "unix:./@weft-net-test");
+	client = co_dial(text);
+	ck_assert_int_ge(client, 0);
+	test_result(co_close(client), 0);
+	test_result(co_close(fd), 0);
+	unlink("@weft-net-test");
+	fd = bound_to("\0weft\0net", 9);
+	test_result(co_address(fd, text, sizeof text), -EINVAL);
+	test_result(co_close(fd), 0);
+	return 0;
+}
+
+TEST(an_address_that_is_given_can_be_dialled)
+{
+	FOR_WORKERS(w)
+		test_result(test_run(w, odd_addresses, NULL), 0);
+}
+
+static int
 in_the_way(void *arg)
 {
 	static const char path[] = "/tmp/weft-net-test.file";

@@ -368,6 +368,31 @@ CORO_TEST(in_a_shield_waits_work_and_after_it_they_do_not)
 	return 0;
 }
 
+/* A clean-up with a limit of its own; and as it is written without blocks. */
+CORO_TEST(a_scope_may_be_a_shield_and_have_a_deadline)
+{
+	struct co_scope_options o = { .shield = true };
+	struct co_scope s, inner, by_hand;
+
+	co_scope(s) {
+		co_cancel(&s);
+		co_scope(inner, .shield = true, .timeout = CO_MS(1)) {
+			test_result(co_sleep(CO_US(100)), 0);
+			test_result(co_sleep(CO_FOREVER), -ETIMEDOUT);
+		}
+		test_result(inner.status, -ETIMEDOUT);
+		test_result(co_scope_enter(&by_hand, &o), 0);
+		test_result(co_sleep(CO_US(100)), 0);
+		co_cancel(&by_hand);
+		test_result(co_sleep(1), -ECANCELED);
+		test_result(co_scope_leave(&by_hand), -ECANCELED);
+		co_scope(inner, .shield = false)
+			test_result(co_sleep(1), -ECANCELED);
+	}
+	test_result(s.status, -ECANCELED);
+	return 0;
+}
+
 static int
 in_shield(void *arg)
 {
