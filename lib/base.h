@@ -27,6 +27,14 @@
 #define CACHE_LINE	64
 #define cache_aligned	__attribute__((__aligned__(CACHE_LINE)))
 
+/* Of who calls a function of the user's: co_go and generators take an
+   int fn(T *), which their macros check, and call it with a void *. */
+#ifdef __clang__
+#define calls_for_user	__attribute__((no_sanitize("function")))
+#else
+#define calls_for_user
+#endif
+
 /* On the export list (lib/weft.map); everything else stays hidden. */
 #define EXPORT		__attribute__((visibility("default")))
 

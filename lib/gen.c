@@ -99,7 +99,7 @@ get_entering(void)
 	return self_get()->entering;
 }
 
-static void
+static calls_for_user void
 gen_main(void)
 {
 	struct gen *g;

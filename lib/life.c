@@ -477,7 +477,7 @@ leave(struct worker *w, struct task *t, struct task *to, bool claimed,
 }
 
 /* t runs to its end, and then whoever goes on with its stack. */
-static always_inline void
+static always_inline calls_for_user void
 live(struct task *t, bool leaves_loop)
 {
 	struct worker *w;
