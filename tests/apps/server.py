@@ -15,6 +15,11 @@ from tap import LIMIT, wrapper
 # and nowhere else, it is sent again.
 AGAIN = "-fsanitize=thread" in os.environ.get("WEFT_BUILD_CFLAGS", "")
 
+# What libraries that were built without it do among themselves (OpenSSL 3.5,
+# with atomics of its own) it takes for races.
+os.environ["TSAN_OPTIONS"] = ":".join(filter(None, (
+    os.environ.get("TSAN_OPTIONS"), "ignore_noninstrumented_modules=1")))
+
 
 def missing(program):
     """Why it cannot be tested, or nothing."""
