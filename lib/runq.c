@@ -86,12 +86,14 @@ oldest_of(struct runq *q, uint32_t which)
 struct task *
 runq_take_oldest(struct runq *q, uint32_t turn)
 {
-	struct task *t = NULL;
+	struct task *t;
 	uint32_t i;
 
 	runq_enter(q);
+	t = oldest_of(q, turn % (2 + BANDS));
+	/* A turn of nobody's is for who yielded or slept: not for LOW. */
 	for (i = 0; i < 2 + BANDS && !t; i++)
-		t = oldest_of(q, (turn + i) % (2 + BANDS));
+		t = oldest_of(q, i < 2 ? !i : i);
 	runq_tick(q);
 	runq_leave(q);
 	return t;

@@ -198,10 +198,12 @@ ended_in(const struct task *t, const struct co_scope *x)
 	return x ? a_load_relaxed(&x->co__ended) : 0;
 }
 
+/* With none left, what timer_off sees is what the last of them saw or newer:
+   pairs with child_unlink. */
 static bool
 has_children(const struct co_scope *s)
 {
-	return a_load_relaxed(&s->co__count) != 0 ||
+	return a_load_acquire(&s->co__count) != 0 ||
 	    (unlikely(s->co__flat) && flat_alive(s) != 0);
 }
 

@@ -56,7 +56,8 @@ child_unlink(struct co_scope *s, struct task *c)
 		s->co__children[CHILD_FIRST] = c->sib_next;
 	if (c->sib_next)
 		c->sib_next->sib_prev = c->sib_prev;
-	a_store_relaxed(&s->co__count, s->co__count - 1);
+	/* Pairs with has_children. */
+	a_store_release(&s->co__count, s->co__count - 1);
 }
 
 /* --- a child of the root scope -------------------------------------------- */

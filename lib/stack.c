@@ -48,6 +48,7 @@ stack_pool_tight(struct stack_pool *p, bool tight)
 {
 	struct stack_cache *c;
 
+	p->tight_puts = 0;
 	if (p->tight == tight)
 		return;
 	p->tight = tight;

@@ -201,7 +201,11 @@ class_back(struct stack_pool *p, struct stack_class *k, uint32_t n,
 {
 	k->promised -= n + credits;
 	k->out -= n;
-	if (p->tight && k->promised < k->limit / 2)
+	if (!p->tight)
+		return;
+	p->tight_puts += n + credits;
+	/* Where as much stays in use nobody asks the system again. */
+	if (k->promised < k->limit / 2 || p->tight_puts >= TIGHT_PUTS)
 		stack_pool_tight(p, false);
 }
 

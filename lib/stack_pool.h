@@ -33,7 +33,9 @@
 enum {
 	CACHE_MAX = 64,		/* count + credit of a cache; a guess */
 	CACHE_KEEP = 32,	/* stacks left when it gives some away */
-	CREDIT_BATCH = 16	/* promises fetched at once, and kept */
+	CREDIT_BATCH = 16,	/* promises fetched at once, and kept */
+	TIGHT_PUTS = 1024	/* after so many a refusal is forgotten: a
+				   guess */
 };
 
 struct stack_class {
@@ -51,6 +53,7 @@ struct stack_pool {
 	struct lock lock;
 	bool allow_unguarded;		/* [const] */
 	bool tight;			/* [lock] the system refused us */
+	uint32_t tight_puts;		/* [lock] what came back since */
 	enum guard_mode mode;		/* [atomic] */
 	uint64_t ages;			/* [growing] */
 	struct stack_cache *caches;	/* [lock] */

@@ -886,6 +886,90 @@ TEST(higher_ones_run_before_lower_ones)
 	test_result(test_run(1, rank_them, NULL), 0);
 }
 
+enum { TURNS = 4000 };
+
+struct turns {
+	struct co_scope scope;
+	chan(int) talk;
+	int normal, low;
+};
+
+static int
+talk(void *arg)
+{
+	struct turns *t = arg;
+
+	while (chan_send(t->talk, 1) == 0)
+		;
+	return 0;
+}
+
+static int
+listen_on(void *arg)
+{
+	struct turns *t = arg;
+	int v;
+
+	while (chan_recv(t->talk, &v) == 0)
+		;
+	return 0;
+}
+
+static void
+take_turns(struct turns *t, int *mine)
+{
+	co_time end;
+
+	while (t->normal + t->low < TURNS) {
+		(*mine)++;
+		end = co_now() + CO_US(20);
+		while (co_now() < end)
+			;
+		co_yield();
+	}
+	co_cancel(&t->scope);
+}
+
+static int
+normal_turns(void *arg)
+{
+	take_turns(arg, &((struct turns *)arg)->normal);
+	return 0;
+}
+
+static int
+low_turns(void *arg)
+{
+	take_turns(arg, &((struct turns *)arg)->low);
+	return 0;
+}
+
+static int
+among_talkers(void *arg)
+{
+	struct co_spawn_options low = { .priority = CO_LOW };
+	struct turns t = { .talk = chan_new(int, 0) };
+
+	(void)arg;
+	co_scope(t.scope) {
+		test_result(co_spawn(talk, &t), 0);
+		test_result(co_spawn(listen_on, &t), 0);
+		test_result(co_spawn(normal_turns, &t), 0);
+		test_result(co_spawn_with(&low, low_turns, &t), 0);
+	}
+	chan_unref(t.talk);
+	ck_assert_msg(t.normal > 2 * t.low && t.low > TURNS / 100,
+	    "%d normal and %d low", t.normal, t.low);
+	return 0;
+}
+
+/* They keep the newest end of the queue busy: both others live on what is left
+   to the oldest. */
+TEST(a_lower_one_has_fewer_turns_also_beside_a_pair_that_talks)
+{
+	test_result(test_run(1, among_talkers, NULL), 0);
+}
+
 static int spinning;	/* [atomic] */
 
 static int

@@ -10,6 +10,11 @@
  * BUG_FIRED_FIRST	scope_is_alive: FIRED is said before the scope has been
  *			ended
  * BUG_NO_CAS		it_is_left: both tasks arm it, one after it has fired
+ * BUG_LOOK_EARLY	scope_is_alive: has_children and child_unlink without
+ *			acquire and release: the state of the timer is loaded
+ *			before the count of children
+ * BUG_NO_LOCK		scope_is_alive: the scope is left without the lock under
+ *			which the last child still looks at it
  */
 mtype = { NONE, ARMED, FIRING, FIRED };
 
@@ -50,6 +55,7 @@ active [2] proctype child()
 	atomic { !lock -> lock = true };	/* scope_remove */
 	touch();
 	children--;
+	touch();
 	lock = false
 }
 
@@ -75,11 +81,24 @@ active [2] proctype timers()
 active proctype owner()
 {
 	bool off;
+	mtype seen;
 
-	atomic { !lock && children == 0 };
+#ifdef BUG_LOOK_EARLY
+	seen = state;
+#endif
+	if
+	:: children == 0		/* has_children, without the lock */
+	:: children > 0 -> atomic { !lock && children == 0 };
+#ifdef BUG_LOOK_EARLY
+		seen = state
+#endif
+	fi;
+#ifndef BUG_LOOK_EARLY
+	seen = state;
+#endif
 	if				/* timer_off */
-	:: state == NONE -> off = true
-	:: state == ARMED ->
+	:: seen == NONE -> off = true
+	:: seen == ARMED ->
 		atomic {		/* timer_del */
 			if
 			:: heap > 0 -> heap--; off = true
@@ -90,6 +109,10 @@ active proctype owner()
 	fi;
 #ifndef BUG_NO_WAIT
 	off || state == FIRED;
+#endif
+#ifndef BUG_NO_LOCK
+	atomic { !lock -> lock = true };
+	lock = false;
 #endif
 	alive = false
 }

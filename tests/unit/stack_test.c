@@ -609,6 +609,35 @@ TEST(who_has_never_asked_for_a_stack_shares_those_he_was_given)
 	teardown();
 }
 
+/* While as many are in use as before, and the system is not asked again. */
+TEST(a_refusal_is_forgotten_after_a_while)
+{
+	struct rlimit lim;
+	int i, n;
+
+	if (test_slow() > 1)
+		test_skip("sanitizers and valgrind need address space");
+	setup(DEFAULT, false);
+	for (n = 0; n < 12; n++)
+		crowd[n] = get(0);
+	getrlimit(RLIMIT_AS, &lim);
+	lim.rlim_cur = (rlim_t)status_kb("VmSize:") * 1024;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &lim), 0);
+	while (stack_reserve_cached(&cache, 0) == 0)
+		crowd[n++] = stack_get(&cache, 0);
+	ck_assert(!stack_has_room(&cache));
+	lim.rlim_cur = lim.rlim_max;
+	setrlimit(RLIMIT_AS, &lim);
+	while (n > 12)
+		stack_put(&cache, crowd[--n]);
+	for (i = 0; i < 10000 && !stack_has_room(&cache); i++)
+		stack_put(&cache, get(0));
+	ck_assert(stack_has_room(&cache));
+	while (n > 0)
+		stack_put(&cache, crowd[--n]);
+	teardown();
+}
+
 /* Stacks of one size until there are no more; then all are put. */
 static int
 use_up(size_t size)
