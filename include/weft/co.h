@@ -148,6 +148,7 @@ void co_yield(void);
 #elif __cplusplus < 202002L && \
     !defined __cpp_impl_coroutine && !defined __cpp_coroutines
 #pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpragmas"	/* gcc 9 has no such: */
 #pragma GCC diagnostic ignored "-Wc++20-compat"
 void co_yield(void);
 #pragma GCC diagnostic pop
