@@ -66,13 +66,6 @@ join_done(const struct co_task *h)
 	return word == JOIN_DONE;
 }
 
-static int
-join_take(struct co_task *h)
-{
-	a_store_relaxed(&h->co__word, (uintptr_t)JOIN_JOINED);
-	return h->co__result;
-}
-
 /* A compare and swap, which a lone worker does without the atomic. */
 static always_inline bool
 word_swap(struct co_task *h, uintptr_t from, uintptr_t to)
@@ -89,6 +82,40 @@ word_swap(struct co_task *h, uintptr_t from, uintptr_t to)
 	return done;
 }
 
+/* The same by t, who is in no wait: where it is a thread, that is what keeps a
+   lone worker from plain loads and stores meanwhile. */
+static bool
+word_swap_by(const struct task *t, struct co_task *h, uintptr_t from,
+    uintptr_t to)
+{
+	bool foreign = t->kind == TASK_FOREIGN, done;
+
+	if (unlikely(foreign))
+		co__foreign_enter();
+	done = word_swap(h, from, to);
+	if (unlikely(foreign))
+		co__foreign_leave();
+	return done;
+}
+
+/* For the waiter that was claimed, whose word is TAKEN. */
+static int
+join_take(struct co_task *h)
+{
+	a_store_relaxed(&h->co__word, (uintptr_t)JOIN_JOINED);
+	return h->co__result;
+}
+
+/* The word was DONE: of several who find it so one takes the result. */
+static bool
+join_take_done(const struct task *t, struct co_task *h, int *ret_result)
+{
+	if (!word_swap_by(t, h, JOIN_DONE, JOIN_JOINED))
+		return false;
+	*ret_result = h->co__result;
+	return true;
+}
+
 /* 0: queued.  1: done meanwhile.  -EINVAL: another one joins. */
 static int
 join_enqueue(struct co_task *h, struct waiter *w)
@@ -101,16 +128,8 @@ join_enqueue(struct co_task *h, struct waiter *w)
 static void
 join_dequeue(struct co_task *h, struct waiter *w)
 {
-	bool foreign = w->task->kind == TASK_FOREIGN;
-
-	/* Its wait is over, and with it what kept a lone worker from delivering
-	   by plain loads and stores. */
-	if (unlikely(foreign))
-		co__foreign_enter();
-	if (!word_swap(h, (uintptr_t)w, JOIN_RUNNING))
+	if (!word_swap_by(w->task, h, (uintptr_t)w, JOIN_RUNNING))
 		join_done(h);
-	if (unlikely(foreign))
-		co__foreign_leave();
 }
 
 static int
@@ -140,9 +159,11 @@ wait_among_others(struct co_task *h, struct task *t)
 	w.ticket = wait_begin(t, WAIT_JOIN, h);
 	code = join_enqueue(h, &w);
 	if (unlikely(code != 0)) {
-		if (!wait_cancel(t, w.ticket))
-			wait_park(t, CO_FOREVER);	/* cancelled */
-		return code < 0 ? code : join_take(h);
+		if (!wait_cancel(t, w.ticket))	/* its scope ended it */
+			return wait_park(t, CO_FOREVER);
+		if (code < 0 || !join_take_done(t, h, &code))
+			return -EINVAL;
+		return code;
 	}
 	code = wait_park(t, CO_FOREVER);
 	if (likely(code >= 0))
@@ -192,7 +213,7 @@ join_unusual(struct co_task *h)
 	if (unlikely(code < 0))
 		return code;
 	if (join_done(h))
-		return join_take(h);
+		return join_take_done(t, h, &code) ? code : -EINVAL;
 	return join_wait(h, t, self_get());
 }
 
@@ -244,9 +265,9 @@ case_take(struct co_case *c, struct case_taken *taken)
 	int ret;
 
 	(void)taken;
-	if (!join_done(c->co__obj))
+	if (!join_done(c->co__obj) ||
+	    !join_take_done(task_self(), c->co__obj, &ret))
 		return false;
-	ret = join_take(c->co__obj);
 	if (c->co__slot)
 		*(int *)c->co__slot = ret;
 	return true;

@@ -115,6 +115,18 @@ co__wait_refused(struct task *t)
 	return co__wait_noted(t, code);
 }
 
+/* The time of a wait has come, and no later than it the deadline around, whose
+   timer may be another worker's who has not come to it. */
+static noinline int
+until_came(struct task *t, co_time until)
+{
+	if (scope_deadline(t) > until)
+		return WAIT_UNTIL;
+	scope_look(t, os_now());
+	return a_load_relaxed(&t->ended) ? co__wait_noted(t,
+	    a_load_relaxed(&t->ended)) : WAIT_UNTIL;
+}
+
 static always_inline int
 park_raw(struct task *t, co_time until)
 {
@@ -127,8 +139,9 @@ park_raw(struct task *t, co_time until)
 		code = coro_sleep(t, ticket, until);
 	else
 		code = foreign_sleep(t, ticket, until);
-	if (unlikely(code < 0) && code != WAIT_UNTIL)
-		code = co__wait_noted(t, code);
+	if (unlikely(code < 0))
+		code = code == WAIT_UNTIL ? until_came(t, until) :
+		    co__wait_noted(t, code);
 	return code;
 }
 

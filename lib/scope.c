@@ -268,7 +268,9 @@ scope_look(struct task *t, co_time now)
 {
 	struct co_scope *s = t->scope ? t->scope->co__armer : NULL;
 
-	if (s && now >= s->co__deadline && !a_load_relaxed(&s->co__ended))
+	/* Where s has ended, but t not, its end is on its way to t; who has
+	   the owner's lock then has seen it arrive. */
+	if (s && now >= s->co__deadline && !a_load_relaxed(&t->ended))
 		scope_time_out(s);
 }
 

@@ -243,6 +243,24 @@ scope_expired(struct co_scope *s)
 	a_store_release(&s->co__timer_state, SCOPE_TIMER_FIRED);
 }
 
+/*
+ * t's lock is held.  Has it heard of its home's end, or will it when it leaves
+ * a shield?  That is the reason then.  Else that end may still be on its way to
+ * t, which must not wait any more.
+ */
+static bool
+ended_with_home(const struct task *t, const struct co_scope *home)
+{
+	const struct co_scope *x, *own = NULL;	/* its outermost one */
+
+	if (!a_load_relaxed(&home->co__ended))
+		return false;
+	for (x = t->scope; x != home; x = x->co__outer)
+		own = x;
+	return own ? own->co__shield || a_load_relaxed(&own->co__ended) :
+	    a_load_relaxed(&t->ended) != 0;
+}
+
 void
 scope_cancel_task(struct task *t, uint64_t id)
 {
@@ -252,9 +270,8 @@ scope_cancel_task(struct task *t, uint64_t id)
 	lock_take(&t->lock, LOCK_TASK);
 	a_heavy_barrier();	/* pairs with scope_hide_task */
 	home = a_load_relaxed(&t->home);	/* NULL: it is being forked */
-	/* Where its home has ended, that is the reason, and it will hear. */
 	if (a_load_relaxed(&t->id) == id && !t->cancelled && home &&
-	    !a_load_relaxed(&home->co__ended)) {
+	    !ended_with_home(t, home)) {
 		t->cancelled = 1;
 		k.stop = home;
 		end_tree(&k);

@@ -59,7 +59,7 @@ enum { NODES = 320, KIDS = 96, KEYS = 5, CHANS = 3, SLOTS = 4 };
  *	    then has that status, and nobody was given that code;
  *	L5  two who join at the same moment may both get the value.
  */
-enum { STRICT = 0 };
+enum { STRICT = 1 };
 
 #define load(p)		__atomic_load_n((p), __ATOMIC_SEQ_CST)
 #define store(p, v)	__atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
