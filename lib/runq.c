@@ -91,9 +91,9 @@ runq_take_oldest(struct runq *q, uint32_t turn)
 
 	runq_enter(q);
 	t = oldest_of(q, turn % (2 + BANDS));
-	/* A turn of nobody's is for who yielded or slept: not for LOW. */
+	/* A turn that nobody in a band wants is for the others: not for LOW. */
 	for (i = 0; i < 2 + BANDS && !t; i++)
-		t = oldest_of(q, i < 2 ? !i : i);
+		t = oldest_of(q, i < 2 ? (turn + i) & 1 : i);
 	runq_tick(q);
 	runq_leave(q);
 	return t;

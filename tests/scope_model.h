@@ -47,20 +47,6 @@
 
 enum { NODES = 320, KIDS = 96, KEYS = 5, CHANS = 3, SLOTS = 4 };
 
-/*
- * 0: what the library does not hold to is not looked at:
- *
- *	L1  where a task's home ends while it is cancelled, a wait may go ahead
- *	    in it after co_task_cancel has returned;
- *	L2  a sleep may go on after a deadline whose timer another worker has;
- *	L3  co_cancelled() may be false after a deadline that another one is
- *	    telling to the tree;
- *	L4  a join may give its value, or -EINVAL, after it was ended: the scope
- *	    then has that status, and nobody was given that code;
- *	L5  two who join at the same moment may both get the value.
- */
-enum { STRICT = 1 };
-
 #define load(p)		__atomic_load_n((p), __ATOMIC_SEQ_CST)
 #define store(p, v)	__atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
 #define add(p, n)	__atomic_add_fetch((p), (n), __ATOMIC_SEQ_CST)
@@ -316,14 +302,6 @@ bit_of(int code)
 	return UINT32_C(1) << (0u - (unsigned)code) % 32;
 }
 
-/* Any code may have ended a wait in n. */
-static void
-met_any(struct node *n)
-{
-	for (; n; n = beyond(n))
-		store(&n->met, UINT32_MAX);
-}
-
 /* M2, of what n itself has certainly been told. */
 static void
 note_code(const struct program *p, struct node *n, int code, co_time now,
@@ -454,8 +432,7 @@ cancel_kid(struct kid *k)
 {
 	earliest(&k->task.cancelled, co_now());
 	co_task_cancel(&k->handle);
-	if (STRICT || !may_have_ended(k->task.outer))		/* L1 */
-		earliest(&k->task.tree, co_now());
+	earliest(&k->task.tree, co_now());
 }
 
 #endif

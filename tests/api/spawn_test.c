@@ -958,7 +958,7 @@ among_talkers(void *arg)
 		test_result(co_spawn_with(&low, low_turns, &t), 0);
 	}
 	chan_unref(t.talk);
-	ck_assert_msg(t.normal > 2 * t.low && t.low > TURNS / 100,
+	ck_assert_msg(2 * t.normal > 3 * t.low && t.low > TURNS / 100,
 	    "%d normal and %d low", t.normal, t.low);
 	return 0;
 }

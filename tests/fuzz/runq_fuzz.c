@@ -101,17 +101,17 @@ model_take(struct model *m)
 	return list_oldest(&l[BAND_LOW]);
 }
 
-/* Each in its turn; for one that is empty the fifo, the deque, the bands. */
+/* Each in its turn; for one that is empty the deque and the fifo by turns, then
+   the bands. */
 static int
 model_take_oldest(struct model *m, uint32_t turn)
 {
-	static const int turns[2 + BANDS] = { DEQUE, FIFO, 0, 1, 2 };
-	static const int instead[2 + BANDS] = { FIFO, DEQUE, 0, 1, 2 };
-	int id = list_oldest(&m->list[turns[turn % (2 + BANDS)]]);
+	static const int order[2 + BANDS] = { DEQUE, FIFO, 0, 1, 2 };
+	int id = list_oldest(&m->list[order[turn % (2 + BANDS)]]);
 	uint32_t i;
 
 	for (i = 0; i < 2 + BANDS && id == NONE; i++)
-		id = list_oldest(&m->list[instead[i]]);
+		id = list_oldest(&m->list[order[i < 2 ? (turn + i) & 1 : i]]);
 	return id;
 }
 

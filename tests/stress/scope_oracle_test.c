@@ -203,10 +203,8 @@ make_ready(struct life *l)
 static void
 look(struct life *l)
 {
-	bool was = known(l->in), alone = l->p->workers == 1 && !l->p->threads;
+	bool was = known(l->in) || l->in->limit <= co_now();
 
-	if (l->in->limit <= co_now() && (STRICT || alone))	/* L3 */
-		was = true;
 	check_cancelled(l->p, l->in, was, co_cancelled());
 }
 

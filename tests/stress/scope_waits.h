@@ -137,8 +137,7 @@ check_time_came(const struct life *l, co_time from, co_time d)
 {
 	if (co_now() - from < d)
 		wrong(l->p, l->in, 0, "a time came early");
-	if (d > 0 && l->in->limit < from + d &&
-	    (STRICT || l->p->workers == 1))			/* L2 */
+	if (d > 0 && l->in->limit < from + d)
 		wrong(l->p, l->in, 0, "a time came after the deadline");
 }
 
@@ -310,10 +309,8 @@ wait_select(struct life *l)
 static int
 joined(struct life *l, struct kid *k, int code)
 {
-	if (!STRICT)
-		met_any(l->in);					/* L4 */
 	if (code == k->want_result) {
-		if (add(&k->taken, 1) != 1 && (STRICT || !k->shared))	/* L5 */
+		if (add(&k->taken, 1) != 1)
 			wrong(l->p, &k->task, code, "joined twice");
 		if (k->effect != k->want)
 			wrong(l->p, &k->task, code, "ended with no effect");
