@@ -14,7 +14,7 @@
  *	               v
  *	         DONE or TAKEN      the task does not touch the handle any more;
  *	               |            TAKEN: it is the claimed waiter's to join
- *	               |  join_take
+ *	               |  join_take_done, join_take
  *	               v
  *	            JOINED
  *

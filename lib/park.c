@@ -120,11 +120,13 @@ co__wait_refused(struct task *t)
 static noinline int
 until_came(struct task *t, co_time until)
 {
+	int code;
+
 	if (scope_deadline(t) > until)
 		return WAIT_UNTIL;
 	scope_look(t, os_now());
-	return a_load_relaxed(&t->ended) ? co__wait_noted(t,
-	    a_load_relaxed(&t->ended)) : WAIT_UNTIL;
+	code = wait_check(t);
+	return code ? code : WAIT_UNTIL;
 }
 
 static always_inline int

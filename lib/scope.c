@@ -140,9 +140,10 @@ set_deadline(struct co_scope *s, const struct co_scope_options *o,
 }
 
 static int
-enter(struct co_scope *s, const struct co_scope_options *o, bool shield)
+enter(struct co_scope *s, const struct co_scope_options *o)
 {
 	struct task *t = task_self();
+	bool shield = o && o->shield;
 
 	s->status = t ? 0 : -ENOMEM;
 	s->failures = 0;
@@ -173,7 +174,7 @@ enter(struct co_scope *s, const struct co_scope_options *o, bool shield)
 EXPORT int
 co_scope_enter(struct co_scope *s, const struct co_scope_options *options)
 {
-	return s ? enter(s, options, options && options->shield) : -EINVAL;
+	return s ? enter(s, options) : -EINVAL;
 }
 
 /* A deadline that fires on another worker at this moment uses s. */
@@ -319,12 +320,12 @@ co__scope_cleanup(struct co_scope **s)
 
 /* The first call enters the scope; the second ends the loop. */
 static bool
-block_begin(struct co_scope *s, const struct co_scope_options *o, bool shield)
+block_begin(struct co_scope *s, const struct co_scope_options *o)
 {
 	if (s->co__open)
 		return false;
 	s->co__open = 1;
-	if (enter(s, o, shield) < 0) {
+	if (enter(s, o) < 0) {
 		s->co__open = 0;
 		return false;
 	}
@@ -337,14 +338,16 @@ co__timeout_begin(struct co_scope *s, co_time duration)
 	struct co_scope_options o = {
 		.timeout = duration > 0 ? duration : -1 };
 
-	return block_begin(s, &o, false);
+	return block_begin(s, &o);
 }
 
 EXPORT bool
 co__shield_begin(struct co_scope *s, int unused)
 {
+	static const struct co_scope_options o = { .shield = true };
+
 	(void)unused;
-	return block_begin(s, NULL, true);
+	return block_begin(s, &o);
 }
 
 EXPORT void

@@ -4,7 +4,8 @@
  *
  * Of: join.c (STATES of co__word).  The joiner's first wait may be cancelled;
  * then it joins again.  Each wait has a waiter in a frame of its own, which is
- * gone when the wait is over; the handle is gone when it has been joined.
+ * gone when the wait is over; the handle is gone when it has been joined.  A
+ * rival looks once, at any time.
  *
  * BUG_NO_BUSY		frame_is_alive: co__join_deliver says DONE at once, and
  *			looks at the waiter afterwards
@@ -12,6 +13,7 @@
  * BUG_NO_BUSY_WAIT	frame_is_alive: it does not wait while the word says BUSY
  * BUG_WAKE_FIRST	handle_is_alive: the joiner is woken before DONE is said
  * BUG_NOT_TAKEN	one_joins: DONE is said also where a joiner was claimed
+ * BUG_TAKE_PLAIN	one_joins: who finds DONE stores JOINED, without a swap
  */
 #define RUNNING	0
 #define DONE	1
@@ -27,6 +29,7 @@ bool woken, frame[2], handle = true, result, joined;
 
 bool frame_is_alive = true, handle_is_alive = true, joined_in_the_end = true;
 bool one_joins = true;
+byte takers;
 
 inline claim(ticket, won)
 {
@@ -104,6 +107,46 @@ inline join_done(ret)
 	ret = (word == DONE)
 }
 
+/* Who has the result. */
+inline took()
+{
+	d_step {
+		takers++;
+		one_joins = (takers == 1);
+		assert(one_joins);
+		joined = result;
+		handle = false
+	}
+}
+
+inline join_take_done(won)
+{
+#ifdef BUG_TAKE_PLAIN
+	won = true;
+	word = JOINED;
+#else
+	atomic { won = (word == DONE); word = (won -> JOINED : word) };
+#endif
+	if
+	:: won -> took()
+	:: else
+	fi
+}
+
+active proctype rival()
+{
+	bool done, won;
+
+	if
+	:: join_done(done);
+		if
+		:: done -> join_take_done(won)
+		:: else
+		fi
+	:: skip				/* there is none */
+	fi
+}
+
 active proctype joiner()
 {
 	byte i;
@@ -111,7 +154,7 @@ active proctype joiner()
 
 again:	join_done(done);
 	if
-	:: done -> goto take
+	:: done -> goto take_done
 	:: else
 	fi;
 	atomic { frame[i] = true; park = 2 * i + 1 };	/* wait_begin */
@@ -128,11 +171,14 @@ again:	join_done(done);
 		fi;
 		claim(2 * i + 1, won);	/* wait_cancel */
 		if
-		:: !won -> woken; woken = false
+		:: !won -> woken; woken = false;	/* it was cancelled */
+			frame[i] = false;
+			i++;
+			goto again
 		:: else
 		fi;
 		frame[i] = false;
-		goto take
+		goto take_done
 	:: else
 	fi;
 	atomic { woken -> woken = false };	/* wait_park */
@@ -156,9 +202,11 @@ again:	join_done(done);
 	:: else ->
 		frame[i] = false
 	fi;
-take:	word = JOINED;
-	joined = result;
-	handle = false;
+	word = JOINED;			/* join_take */
+	took();
+	goto refused;
+take_done:
+	join_take_done(won);
 refused:
 	skip
 }

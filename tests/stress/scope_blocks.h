@@ -212,7 +212,6 @@ struct large {
 	unsigned char fill[500];
 };
 
-
 static int
 run_small(struct small *v)
 {
